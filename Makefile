@@ -1,0 +1,68 @@
+# Open Computer Use: one non-recursive Makefile; every folder adds its part in rules.mk.
+# `make help` lists the targets. Packages come from deploy/packages.debian and nowhere else.
+SHELL   := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+BUILD   ?= build
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+CLANG   ?= clang
+PYTHON  ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+
+DAEMONS := gateway operatord brokerd sandboxd egressd auditd
+PKGS    := nng libmicrohttpd libprotobuf-c jansson openssl libcurl yaml-0.1 libseccomp libcap gnutls
+
+CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -DOCU_VERSION='"$(VERSION)"'
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wvla -Wformat=2 -Wno-format-nonliteral
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fPIE -fno-plt \
+            -D_FORTIFY_SOURCE=2
+OPT      ?= -O2 -g
+SAN      ?=
+CFLAGS   += -std=gnu17 $(WARN) $(OPT) $(if $(SAN),$(SAN) -fno-omit-frame-pointer,$(HARDEN)) -pthread
+LDFLAGS  += $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed) -pthread
+
+# pkg-config is asked once per make, and only when something is to be built.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnng)$(PKG_LIBS)
+
+LIBOCU := $(BUILD)/libocu.a
+PROGRAMS :=
+HELP_TESTS :=
+
+COMPILE = @mkdir -p $(@D); echo "  CC    $<"; \
+          $(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(EXTRA_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+LINK    = @mkdir -p $(@D); echo "  LD    $@"; $(CC) $(LDFLAGS) $^ $(EXTRA_LIBS) $(PKG_LIBS) -o $@
+
+include proto/rules.mk
+include libocu/rules.mk
+include $(wildcard $(addsuffix /rules.mk,$(DAEMONS)))
+include $(wildcard operatord/occ/rules.mk sandboxd/guest/rules.mk deploy/rules.mk)
+include $(wildcard tests/rules.mk)
+
+# Generated protocol headers must exist before anything that may include them is compiled.
+$(BUILD)/%.o: %.c | $(PROTO_HEADERS)
+	$(COMPILE)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: all clean help deps install
+all: $(PROGRAMS)  ## build the six daemons, occ and the guest agent
+
+deps: $(BUILD)/.deps  ## install the Debian packages of deploy/packages.debian that are missing
+$(BUILD)/.deps: deploy/packages.debian deploy/install-packages
+	@mkdir -p $(@D)
+	@deploy/install-packages deploy/packages.debian
+	@touch $@
+
+clean:  ## remove everything that was built
+	rm -rf $(BUILD)
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort -u

@@ -1,0 +1,38 @@
+/*
+ * httpc: the one HTTP client layer, over libcurl. Blocking, TLS verified strictly against the given CA file,
+ * redirects off, honours HTTPS_PROXY/NO_PROXY unless no_proxy is set (NFR-FLEX-08), bounded response.
+ */
+#ifndef OCU_HTTPC_H
+#define OCU_HTTPC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ocu_error;
+
+struct ocu_httpc_req {
+	const char *method; /* "GET" */
+	const char *url;
+	const char *bearer;       /* NULL: no Authorization */
+	const char *content_type; /* of body */
+	const void *body;
+	size_t body_len;
+	const char *ca_path; /* NULL: system store */
+	const char *const *headers; /* extra "Name: value"; NULL-terminated; may be NULL */
+	uint32_t timeout_ms; /* 0: 30000 */
+	size_t max_body;     /* 0: 16 MiB */
+	bool no_proxy;
+};
+
+struct ocu_httpc_resp {
+	int status;
+	char *body; /* NUL-terminated */
+	size_t len;
+	char content_type[128];
+};
+
+int ocu_httpc(const struct ocu_httpc_req *q, struct ocu_httpc_resp *ret, struct ocu_error *err);
+void ocu_httpc_resp_done(struct ocu_httpc_resp *r);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * tls_engine: an nng TLS engine on OpenSSL 3. TLS 1.3 only, both sides present certificates, exactly one URI
+ * SAN, the SPIFFE allow-list enforced inside the handshake, one TLS record per SP message. Everything that
+ * knows nng's engine table lives in tls_engine.c.
+ */
+#ifndef OCU_TLS_ENGINE_H
+#define OCU_TLS_ENGINE_H
+
+#include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
+
+struct ocu_error;
+struct ocu_identity;
+
+/* Registers once per process; thread-safe. Called by rpc and denylist themselves. */
+int ocu_tls_engine_register(struct ocu_error *err);
+/* A ready configuration: own certificate, CA, and the comma-separated SPIFFE ids that may be on the other
+ * side. Freed with nng_tls_config_free(). */
+int ocu_tls_config(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id, const char *allow,
+                   struct ocu_error *err);
+/* The verified URI SAN of the pipe's peer, or -1 when there is none. out holds OCU_SPIFFE_MAX. */
+int ocu_tls_pipe_peer(nng_pipe p, char *out);
+
+#endif

@@ -1,0 +1,46 @@
+# tests/unit/<area>_<module>_test.c links <area>.a when <area> is a daemon, and libocu.a always.
+# tests/fuzz/<area>_<module>_fuzz.c likewise, built with clang and libFuzzer in a build folder of their own.
+UNIT_SRC  := $(wildcard tests/unit/*_test.c)
+UNIT_BIN  := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_SRC  := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ_BIN  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+SUPPORT_BIN := $(SUPPORT_SRC:tests/support/%.c=$(BUILD)/bin/ocu-%)
+FUZZ_SECONDS ?= 5
+
+area_of = $(firstword $(subst _, ,$(notdir $(1))))
+area_lib = $(if $(filter $(call area_of,$(1)),$(DAEMONS)),$(BUILD)/$(call area_of,$(1)).a)
+
+# Libraries a daemon needs beyond the common ones: <DAEMON>_LIBS, set in its rules.mk.
+upper = $(shell echo $(1) | tr a-z A-Z)
+
+.SECONDEXPANSION:
+$(UNIT_BIN): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $$(call area_lib,$$*) $(LIBOCU)
+	@mkdir -p $(@D); echo "  LD    $@"
+	@$(CC) $(LDFLAGS) $^ $($(call upper,$(call area_of,$*))_LIBS) $(shell pkg-config --libs check) $(PKG_LIBS) -o $@
+
+$(FUZZ_BIN): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/%.o $$(call area_lib,$$*) $(LIBOCU)
+	@mkdir -p $(@D); echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $($(call upper,$(call area_of,$*))_LIBS) $(PKG_LIBS) -o $@
+
+$(SUPPORT_BIN): $(BUILD)/bin/ocu-%: $(BUILD)/tests/support/%.o $(LIBOCU)
+	@mkdir -p $(@D); echo "  LD    $@"
+	@$(CC) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+.PHONY: check-unit fuzz fuzz-bins support
+.SECONDARY: $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%.o)
+support: $(SUPPORT_BIN)
+
+check-unit: $(UNIT_BIN)  ## run the unit tests (T=name runs one)
+	@for t in $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN)); do echo "  TEST  $$t"; $$t; done
+
+fuzz-bins: $(FUZZ_BIN)
+fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) \
+	  SAN="-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined" fuzz-bins
+	@for f in $(FUZZ_SRC:tests/fuzz/%.c=%); do \
+	  corpus=tests/fuzz/corpus/$${f%_fuzz}; work=$(BUILD)/fuzz/work/$$f; mkdir -p $$work $$corpus; \
+	  echo "  FUZZ  $$f"; \
+	  $(BUILD)/fuzz/fuzzers/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+	    -print_final_stats=0 -artifact_prefix=$$work/ $$work $$corpus; \
+	done
