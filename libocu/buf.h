@@ -29,6 +29,8 @@ int ocu_buf_putc(struct ocu_buf *b, char c);
 int ocu_buf_printf(struct ocu_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Append s as a JSON string, quotes included; invalid UTF-8 bytes become U+FFFD. */
 int ocu_buf_json_string(struct ocu_buf *b, const char *s, size_t len);
+/* Bytes of the UTF-8 sequence at s (RFC 3629, shortest form only), 0 when it is not one or len cuts it. */
+size_t ocu_utf8_seq(const char *s, size_t len);
 void ocu_buf_consume(struct ocu_buf *b, size_t n); /* drop the first n bytes */
 char *ocu_buf_steal(struct ocu_buf *b);            /* caller frees; "" when empty; NULL when failed */
 #define OCU_BUF OCU_CLEANUP(ocu_buf_done)
