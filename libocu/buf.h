@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libocu/cleanup.h"
+
 struct ocu_buf {
 	char *data; /* NULL until the first append */
 	size_t len;

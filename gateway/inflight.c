@@ -1,0 +1,127 @@
+#include "gateway/inflight.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "libocu/clock.h"
+
+#define PROGRESS_EVERY_MS 5000
+
+struct inflight {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t ticker;
+	bool stop;
+	struct call *first;
+};
+
+/* Progress is sent under the list's lock: a call is removed from the list before it is freed. */
+static void tick(struct inflight *f, uint64_t now)
+{
+	for (struct call *c = f->first; c; c = c->next)
+		if (c->progress_token && now - c->started_ms >= PROGRESS_EVERY_MS)
+			call_progress(c, (double)(now - c->started_ms) / 1000.0, "running");
+}
+
+static void *ticker_main(void *arg)
+{
+	struct inflight *f = arg;
+	pthread_mutex_lock(&f->lock);
+	while (!f->stop) {
+		struct timespec at;
+		clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_sec += PROGRESS_EVERY_MS / 1000;
+		pthread_cond_timedwait(&f->wake, &f->lock, &at);
+		if (!f->stop)
+			tick(f, ocu_mono_ms());
+	}
+	pthread_mutex_unlock(&f->lock);
+	return NULL;
+}
+
+int inflight_new(struct inflight **ret, struct ocu_error *err)
+{
+	struct inflight *f = calloc(1, sizeof *f);
+	if (!f)
+		return ocu_error_set(err, OCU_E_NOMEM, "inflight");
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&f->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&f->lock, NULL);
+	int rc = pthread_create(&f->ticker, NULL, ticker_main, f);
+	if (rc) {
+		free(f);
+		return ocu_error_errno(err, OCU_E_INTERNAL, rc, "starting the progress thread");
+	}
+	*ret = f;
+	return 0;
+}
+
+void inflight_free(struct inflight *f)
+{
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->lock);
+	f->stop = true;
+	pthread_cond_signal(&f->wake);
+	pthread_mutex_unlock(&f->lock);
+	pthread_join(f->ticker, NULL);
+	pthread_cond_destroy(&f->wake);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+void inflight_add(struct inflight *f, struct call *c)
+{
+	pthread_mutex_lock(&f->lock);
+	c->next = f->first;
+	if (f->first)
+		f->first->prev = c;
+	f->first = c;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void inflight_remove(struct inflight *f, struct call *c)
+{
+	pthread_mutex_lock(&f->lock);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		f->first = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	c->prev = c->next = NULL;
+	pthread_mutex_unlock(&f->lock);
+}
+
+unsigned inflight_count(struct inflight *f, const char *caller)
+{
+	unsigned n = 0;
+	pthread_mutex_lock(&f->lock);
+	for (struct call *c = f->first; c; c = c->next)
+		n += strcmp(c->ex->caller.sub, caller) == 0;
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+void inflight_find(struct inflight *f, const struct exchange *who, const json_t *id,
+                   void (*found)(struct call *c))
+{
+	pthread_mutex_lock(&f->lock);
+	for (struct call *c = f->first; c; c = c->next)
+		if (strcmp(c->ex->caller.sub, who->caller.sub) == 0 && strcmp(c->ex->hint, who->hint) == 0 &&
+		    json_equal(c->id, id))
+			found(c);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant)
+{
+	pthread_mutex_lock(&f->lock);
+	snprintf(c->url, sizeof c->url, "%s", url);
+	snprintf(c->grant, sizeof c->grant, "%s", grant);
+	pthread_mutex_unlock(&f->lock);
+}
