@@ -1,0 +1,39 @@
+#!/usr/bin/python3
+"""Prints requirement id -> tests that show it, from docs/requirements.md and the NFR ids named under tests/.
+Exit 1 when a test names an id that docs/requirements.md does not list."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ID = re.compile(r"NFR-[A-Z]+(?:-[A-Z]+)*(?:-\d+)?")
+SUFFIXES = {".c", ".py", ".mjs", ".sh"}
+
+
+def known():
+    rows = (ROOT / "docs/requirements.md").read_text().splitlines()
+    return [m.group(1) for r in rows if (m := re.match(r"\| (NFR-\S+) \|", r))]
+
+
+def shown():
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("*")):
+        if path.suffix in SUFFIXES and path.name != "trace.py" and "node_modules" not in path.parts:
+            for name in ID.findall(path.read_text(errors="replace")):
+                found.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def main():
+    ids, tests = known(), shown()
+    for name in ids:
+        print(f"{name:24} {', '.join(sorted(tests.get(name, []))) or 'not yet'}")
+    foreign = sorted(set(tests) - set(ids))
+    for name in foreign:
+        print(f"unknown id {name} in {', '.join(sorted(tests[name]))}", file=sys.stderr)
+    covered = sum(1 for name in ids if name in tests)
+    print(f"{covered} of {len(ids)} requirements are shown by a test")
+    return 1 if foreign else 0
+
+
+sys.exit(main())
