@@ -44,3 +44,8 @@ fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
 	  $(BUILD)/fuzz/fuzzers/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
 	    -print_final_stats=0 -artifact_prefix=$$work/ $$work $$corpus; \
 	done
+
+# The official MCP clients, pinned by package-lock.json.
+CLIENTS := tests/integration/clients
+$(CLIENTS)/node_modules/.stamp: $(CLIENTS)/package-lock.json
+	@echo "  NPM   $(CLIENTS)"; cd $(CLIENTS) && npm ci --no-fund --no-audit --loglevel=error >/dev/null && touch node_modules/.stamp
