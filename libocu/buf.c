@@ -4,11 +4,16 @@
  */
 #include "libocu/buf.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "libocu/cleanup.h"
 #include "libocu/err.h"
 
 #define FIRST_CAP 256
@@ -108,6 +113,37 @@ int ocu_buf_printf(struct ocu_buf *b, const char *fmt, ...)
 	}
 	va_end(again);
 	return rc;
+}
+
+static int load_fd(struct ocu_buf *b, int fd, const char *path, struct ocu_error *err)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return ocu_error_errno(err, OCU_E_IO, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return ocu_error_set(err, OCU_E_IO, "%s: not a regular file", path);
+	for (;;) {
+		char chunk[16384];
+		ssize_t n = read(fd, chunk, sizeof chunk);
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ocu_error_errno(err, OCU_E_IO, errno, "%s", path);
+		int rc = ocu_buf_put(b, chunk, (size_t)n);
+		if (rc)
+			return ocu_error_set(err, rc, "%s: %s", path, ocu_err_text(rc));
+	}
+}
+
+int ocu_buf_load_file(struct ocu_buf *b, const char *path, struct ocu_error *err)
+{
+	/* O_NONBLOCK: a FIFO in place of the file must not hold up the start of a daemon. */
+	OCU_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return ocu_error_errno(err, errno == ENOENT ? OCU_E_NOT_FOUND : OCU_E_IO, errno, "%s", path);
+	return load_fd(b, fd, path, err);
 }
 
 void ocu_buf_consume(struct ocu_buf *b, size_t n)

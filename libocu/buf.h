@@ -33,6 +33,9 @@ int ocu_buf_printf(struct ocu_buf *b, const char *fmt, ...) __attribute__((forma
 int ocu_buf_json_string(struct ocu_buf *b, const char *s, size_t len);
 /* Bytes of the UTF-8 sequence at s (RFC 3629, shortest form only), 0 when it is not one or len cuts it. */
 size_t ocu_utf8_seq(const char *s, size_t len);
+/* Append a whole regular file; OCU_E_NOT_FOUND, OCU_E_IO, or OCU_E_TOO_LARGE when it passes the maximum. */
+struct ocu_error;
+int ocu_buf_load_file(struct ocu_buf *b, const char *path, struct ocu_error *err);
 void ocu_buf_consume(struct ocu_buf *b, size_t n); /* drop the first n bytes */
 char *ocu_buf_steal(struct ocu_buf *b);            /* caller frees; "" when empty; NULL when failed */
 #define OCU_BUF OCU_CLEANUP(ocu_buf_done)

@@ -4,12 +4,8 @@
  */
 #include "libocu/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "libocu/buf.h"
 #include "libocu/cleanup.h"
@@ -60,36 +56,10 @@ int ocu_json_parse(const char *data, size_t len, size_t max, json_t **ret, struc
 	return 0;
 }
 
-static int read_file(const char *path, size_t max, struct ocu_buf *out, struct ocu_error *err)
-{
-	OCU_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return ocu_error_errno(err, errno == ENOENT ? OCU_E_NOT_FOUND : OCU_E_IO, errno, "%s", path);
-	struct stat st;
-	if (fstat(fd, &st))
-		return ocu_error_errno(err, OCU_E_IO, errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return ocu_error_set(err, OCU_E_IO, "%s: not a regular file", path);
-	ocu_buf_init(out, max);
-	for (;;) {
-		char chunk[16384];
-		ssize_t n = read(fd, chunk, sizeof chunk);
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ocu_error_errno(err, OCU_E_IO, errno, "%s", path);
-		int rc = ocu_buf_put(out, chunk, (size_t)n);
-		if (rc)
-			return ocu_error_set(err, rc, "%s: over %zu bytes", path, max);
-	}
-}
-
 int ocu_json_load_file(const char *path, size_t max, json_t **ret, struct ocu_error *err)
 {
 	OCU_BUF struct ocu_buf text = OCU_BUF_INIT(max);
-	int rc = read_file(path, max, &text, err);
+	int rc = ocu_buf_load_file(&text, path, err);
 	if (rc)
 		return rc;
 	rc = ocu_json_parse(text.data ? text.data : "", text.len, max, ret, err);
