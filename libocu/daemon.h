@@ -5,7 +5,8 @@
  * status 70 and a log line).
  *
  * Command line: --config FILE (default /etc/ocu/<daemon>.yaml when it exists), --check, --help, --version,
- * --print-example, --print-reference. Exit codes: 0, 1 runtime failure, 2 usage, 78 configuration.
+ * --print-example, --print-reference, --ready-fd N. Exit codes: 0, 1 runtime failure, 2 usage, 70 a stop that took
+ * over 10 s, 78 configuration.
  */
 #ifndef OCU_DAEMON_H
 #define OCU_DAEMON_H
@@ -32,6 +33,10 @@ struct ocu_daemon {
 	char run_dir[512];             /* <run_dir>, made when missing */
 	struct ocu_httpd *metrics;
 	int stop_fd;                   /* eventfd, readable once a stop is asked for */
+	int ready_fd;                  /* of --ready-fd, or -1 */
+	int notify_fd;                 /* connected to NOTIFY_SOCKET, or -1 */
+	int (*ready)(void *arg, char *why, size_t size);
+	void *ready_arg;
 };
 
 /* Parses argv; exits the process itself for --help and friends and on usage or configuration errors. Blocks

@@ -1,0 +1,19 @@
+/* daemon_internal: what daemon.c and daemon_args.c share. */
+#ifndef OCU_DAEMON_INTERNAL_H
+#define OCU_DAEMON_INTERNAL_H
+
+#include "libocu/daemon.h"
+
+enum { OCU_EXIT_RUNTIME = 1, OCU_EXIT_USAGE = 2, OCU_EXIT_STUCK = 70, OCU_EXIT_CONFIG = 78 };
+
+struct ocu_daemon_args {
+	const char *config; /* NULL: the default path when it exists */
+	bool check;
+	int ready_fd; /* -1 when not given */
+};
+
+/* Answers --help, --version and --print-* itself and exits 0; exits 2 on anything it does not know. */
+void ocu_daemon_args(struct ocu_daemon_args *ret, const char *name, const struct ocu_daemon_spec *spec,
+                     int argc, char **argv);
+
+#endif
