@@ -49,3 +49,20 @@ fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
 CLIENTS := tests/integration/clients
 $(CLIENTS)/node_modules/.stamp: $(CLIENTS)/package-lock.json
 	@echo "  NPM   $(CLIENTS)"; cd $(CLIENTS) && npm ci --no-fund --no-audit --loglevel=error >/dev/null && touch node_modules/.stamp
+
+# Integration: real daemons, real sandboxes, in a network and mount namespace of their own.
+OCU_IMAGES ?= /var/cache/ocu/images
+IN_NETNS := unshare --net --mount --propagation private env OCU_NETNS=1 OCU_BUILD=$(abspath $(BUILD)) OCU_IMAGES=$(OCU_IMAGES)
+PYTEST := $(PYTHON) -B -m pytest -q -p no:cacheprovider -x --durations=5
+
+.PHONY: sandbox-image check-integration
+sandbox-image: $(OCU_IMAGES)/base/image.json  ## build the sandbox image once
+$(OCU_IMAGES)/base/image.json:
+	@deploy/images/build-sandbox-image $(OCU_IMAGES)
+
+check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## integration and adversary tests (T=file or -k expression in K)
+	@$(IN_NETNS) bash -c 'ip link set lo up && exec $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/integration/$(T),tests/integration)'
+
+.PHONY: trace
+trace:  ## print which test shows which requirement
+	@$(PYTHON) tests/support/trace.py
