@@ -5,6 +5,7 @@ SHELL   := /bin/bash
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules
 
+comma   := ,
 VERSION := 0.1.0
 BUILD   ?= build
 CC      ?= cc
@@ -60,6 +61,44 @@ $(BUILD)/.deps: deploy/packages.debian deploy/install-packages
 	@mkdir -p $(@D)
 	@deploy/install-packages deploy/packages.debian
 	@touch $@
+
+SUB := $(MAKE) --no-print-directory
+SAN_SUB = $(SUB) BUILD=$(BUILD)/$(1) SAN="$(2)" OPT="-O1 -g"
+
+.PHONY: run check asan ubsan tsan lint format-check format check-layout
+run: $(BUILD)/.deps  ## install what is missing, build, and serve a whole deployment until Ctrl-C
+	@$(SUB) -j2 all && exec deploy/solo/run --bin $(BUILD)/bin
+
+check: $(BUILD)/.deps  ## install what is missing and run every test
+	@$(SUB) -j2 all support && $(SUB) check-layout && $(SUB) -j2 check-unit && $(SUB) check-integration && \
+	 $(SUB) FUZZ_SECONDS=3 fuzz && $(SUB) trace | tail -1
+
+asan: $(BUILD)/.deps  ## unit tests under AddressSanitizer and UBSan
+	@$(call SAN_SUB,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined) -j2 check-unit
+ubsan: $(BUILD)/.deps  ## unit tests under UBSan alone
+	@$(call SAN_SUB,ubsan,-fsanitize=undefined -fno-sanitize-recover=undefined) -j2 check-unit
+tsan: $(BUILD)/.deps  ## unit tests under ThreadSanitizer
+	@$(call SAN_SUB,tsan,-fsanitize=thread) -j2 check-unit
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+format-check:  ## every C file as .clang-format says
+	@clang-format --dry-run --Werror $(C_FILES)
+format:
+	@clang-format -i $(C_FILES)
+lint: $(BUILD)/.deps $(PROTO_HEADERS) format-check check-layout  ## clang-tidy, cppcheck, shellcheck, formatting, layout
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 \
+	  --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -D__GNUC__ -I. -j2 $(filter %.c,$(C_FILES))
+	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P2 -n8 sh -c 'clang-tidy --quiet "$$@" -- $(CPPFLAGS) $(PKG_CFLAGS) -std=gnu17 2>/dev/null' tidy
+	@git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs -r shellcheck
+check-layout:  ## no daemon includes another daemon; libocu includes none
+	@tests/support/check-layout
+
+install: all  ## install the programs, the image recipe and the documentation under PREFIX
+	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ocu $(DESTDIR)$(PREFIX)/share/ocu/images $(DESTDIR)$(PREFIX)/share/doc/ocu
+	install -m 0755 $(filter-out %/ocu-guest-agent,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(filter %/ocu-guest-agent,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/libexec/ocu
+	cp -r deploy/images/. $(DESTDIR)$(PREFIX)/share/ocu/images
+	install -m 0644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/ocu
 
 clean:  ## remove everything that was built
 	rm -rf $(BUILD)

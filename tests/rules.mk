@@ -53,7 +53,7 @@ $(CLIENTS)/node_modules/.stamp: $(CLIENTS)/package-lock.json
 # Integration: real daemons, real sandboxes, in a network and mount namespace of their own.
 OCU_IMAGES ?= /var/cache/ocu/images
 IN_NETNS := unshare --net --mount --propagation private env OCU_NETNS=1 OCU_BUILD=$(abspath $(BUILD)) OCU_IMAGES=$(OCU_IMAGES)
-PYTEST := $(PYTHON) -B -m pytest -q -p no:cacheprovider -x --durations=5
+PYTEST := $(PYTHON) -B -m pytest -q -p no:cacheprovider --durations=5
 
 .PHONY: sandbox-image check-integration
 sandbox-image: $(OCU_IMAGES)/base/image.json  ## build the sandbox image once
