@@ -1,0 +1,74 @@
+/* trail_each: every record in order for showing and exporting, up to the newest head of each segment. */
+#include <string.h>
+
+#include "libocu/cleanup.h"
+#include "libocu/err.h"
+#include "libocu/trail.h"
+#include "libocu/trail_segment.h"
+
+struct reader {
+	int dirfd;
+	struct ocu_trail_lines lines;
+	uint64_t number;
+	int (*each)(void *arg, uint64_t number, const char *source, const char *event, uint64_t len);
+	void *arg;
+};
+
+static int one_record(struct reader *r, const char *line, size_t len, struct ocu_error *err)
+{
+	struct ocu_trail_record rec;
+	char source[OCU_TRAIL_SOURCE_MAX];
+	if (ocu_trail_record_parse(&rec, line, len, NULL) || rec.number != r->number + 1)
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "record %llu is malformed or missing",
+		                     (unsigned long long)(r->number + 1));
+	r->number = rec.number;
+	memcpy(source, rec.source, rec.source_len);
+	source[rec.source_len] = '\0';
+	return r->each(r->arg, rec.number, source, rec.event, rec.event_len);
+}
+
+static int one_segment(struct reader *r, uint64_t segment, struct ocu_error *err)
+{
+	struct ocu_trail_slots slots;
+	const char *line;
+	size_t len;
+	OCU_CLOSE int fd = ocu_trail_segment_open(r->dirfd, segment, err);
+	if (fd < 0)
+		return fd;
+	int rc = ocu_trail_slots_peek(fd, &slots, err);
+	if (rc)
+		return rc;
+	const struct ocu_trail_head *h = ocu_trail_slots_newest(&slots);
+	if (!h)
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %llu has no readable head",
+		                     (unsigned long long)segment);
+	ocu_trail_lines_seek(&r->lines, fd, OCU_TRAIL_HEADER, h->end);
+	bool opening = true;
+	while ((rc = ocu_trail_lines_next(&r->lines, &line, &len, err)) > 0) {
+		rc = opening ? 0 : one_record(r, line, len, err);
+		opening = false;
+		if (rc)
+			return rc;
+	}
+	return rc;
+}
+
+int ocu_trail_each(const char *dir,
+                   int (*each)(void *arg, uint64_t number, const char *source, const char *event,
+                               uint64_t len),
+                   void *arg, struct ocu_error *err)
+{
+	struct reader r = {.each = each, .arg = arg};
+	uint64_t last = 0;
+	OCU_CLOSE int dirfd = ocu_trail_dir_open(dir, err);
+	if (dirfd < 0)
+		return dirfd;
+	r.dirfd = dirfd;
+	int rc = ocu_trail_last_segment(dirfd, &last, err);
+	if (!rc)
+		rc = ocu_trail_lines_init(&r.lines, err);
+	for (uint64_t n = 1; !rc && n <= last; n++)
+		rc = one_segment(&r, n, err);
+	ocu_trail_lines_done(&r.lines);
+	return rc;
+}
