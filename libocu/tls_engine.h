@@ -15,10 +15,13 @@ struct ocu_identity;
 /* Registers once per process; thread-safe. Called by rpc and denylist themselves. */
 int ocu_tls_engine_register(struct ocu_error *err);
 /* A ready configuration: own certificate, CA, and the comma-separated SPIFFE ids that may be on the other
- * side. Freed with nng_tls_config_free(). */
+ * side: exact ids, or an id with a star as its last segment for a component with any instance or none. Freed
+ * with nng_tls_config_free(). */
 int ocu_tls_config(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id, const char *allow,
                    struct ocu_error *err);
 /* The verified URI SAN of the pipe's peer, or -1 when there is none. out holds OCU_SPIFFE_MAX. */
 int ocu_tls_pipe_peer(nng_pipe p, char *out);
+/* How many messages have been written whole to the pipe's connection. -1 when the pipe is gone. */
+int ocu_tls_pipe_sent(nng_pipe pipe, uint64_t *messages);
 
 #endif

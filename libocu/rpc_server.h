@@ -1,0 +1,88 @@
+/*
+ * rpc_server: what rpc_server.c (start and stop), rpc_serve.c (connections, queue, workers) and
+ * rpc_call.c (one request) share. Private to rpc.
+ */
+#ifndef OCU_RPC_SERVER_H
+#define OCU_RPC_SERVER_H
+
+#include <nng/nng.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "libocu/rpc.h"
+#include "libocu/rpc_envelope.h"
+#include "libocu/rpc_token.h"
+
+/* One connection: who is on the other side, and the token it last proved that with. Lives as long as the
+ * connection or a call that came over it. */
+struct ocu_rpc_link {
+	struct ocu_rpc_link *next;
+	uint32_t pipe;
+	atomic_uint refs;
+	atomic_ulong replies; /* handed to nng for this connection */
+	struct ocu_peer peer;
+	struct ocu_rpc_verifier verifier;
+};
+
+/* One request at a time: an nng context and its aio. */
+struct ocu_rpc_slot {
+	struct ocu_rpc_server *server;
+	nng_ctx ctx;
+	nng_aio *aio;
+	bool sending; /* what the aio is doing, while it is doing something */
+};
+
+/* A request from arrival to answer. */
+struct ocu_rpc_call {
+	struct ocu_rpc_call *next; /* in the queue */
+	struct ocu_rpc_server *server;
+	struct ocu_rpc_slot *slot;
+	struct ocu_rpc_link *link;
+	nng_msg *msg; /* NULL once unpacked */
+	uint64_t arrived_ms;
+	struct ocu_rpc_request request;
+	const struct ocu_rpc_method *method;
+	ProtobufCMessage *body;
+};
+
+struct ocu_rpc_server {
+	struct ocu_rpc_server_opts o;
+	nng_socket socket;
+	nng_listener listener;
+	struct ocu_rpc_slot *slots;
+	unsigned nslots;
+	pthread_t *workers;
+	unsigned nworkers;
+	atomic_uint refs; /* the owner, and every call */
+
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* queue not empty, or stopping */
+	pthread_cond_t idle; /* active or sending went down */
+	struct ocu_rpc_call *head, *tail;
+	struct ocu_rpc_link *links;
+	unsigned active;  /* calls that exist */
+	unsigned sending; /* answers on their way into nng */
+	bool draining;    /* no new calls */
+	bool closed;      /* answers go nowhere, workers end */
+};
+
+/* Takes msg and one reference of link. NULL when out of memory, with both given up. */
+struct ocu_rpc_call *ocu_rpc_call_new(struct ocu_rpc_slot *slot, struct ocu_rpc_link *link, nng_msg *msg);
+void ocu_rpc_call_free(struct ocu_rpc_call *c);
+/* Decides whether the request is accepted and runs its handler, or answers with the refusal. On a worker. */
+void ocu_rpc_call_run(struct ocu_rpc_call *c);
+/* Gives the answer to nng, or throws it away when the server is closed; the call's slot is then free again.
+ */
+void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg);
+/* Under the lock: every answer has left through its connection. */
+bool ocu_rpc_server_flushed(struct ocu_rpc_server *s);
+void *ocu_rpc_worker(void *server);
+void ocu_rpc_slot_receive(struct ocu_rpc_slot *slot);
+void ocu_rpc_slot_callback(void *slot);
+void ocu_rpc_pipe_added(nng_pipe pipe, nng_pipe_ev event, void *server);
+void ocu_rpc_pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *server);
+void ocu_rpc_server_unref(struct ocu_rpc_server *s);
+void ocu_rpc_link_unref(struct ocu_rpc_link *l);
+
+#endif
