@@ -17,7 +17,7 @@ PYTHON  ?= /usr/bin/python3
 PREFIX  ?= /usr/local
 
 DAEMONS := gateway operatord brokerd sandboxd egressd auditd
-PKGS    := nng libmicrohttpd libprotobuf-c jansson openssl libcurl yaml-0.1 libseccomp libcap gnutls
+PKGS    := libmicrohttpd libprotobuf-c jansson openssl libcurl yaml-0.1 libseccomp libcap gnutls
 
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -DOCU_VERSION='"$(VERSION)"'
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -29,7 +29,7 @@ SAN      ?=
 CFLAGS   += -std=gnu17 $(WARN) $(OPT) $(if $(SAN),$(SAN) -fno-omit-frame-pointer,$(HARDEN)) -pthread
 LDFLAGS  += $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed) -pthread
 
-# pkg-config is asked once per make, and only when something is to be built.
+# pkg-config is asked once per make, and only when something is to be built. Debian ships no nng.pc.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnng)$(PKG_LIBS)
 
