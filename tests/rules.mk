@@ -66,3 +66,14 @@ check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## 
 .PHONY: trace
 trace:  ## print which test shows which requirement
 	@$(PYTHON) tests/support/trace.py
+
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bin/ocu-bench-%)
+$(BENCH_BIN): $(BUILD)/bin/ocu-bench-%: $(BUILD)/tests/bench/%.o $(LIBOCU)
+	@mkdir -p $(@D); echo "  LD    $@"
+	@$(CC) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+.PHONY: bench bench-bins
+bench-bins: $(BENCH_BIN)
+bench: all bench-bins sandbox-image $(CLIENTS)/node_modules/.stamp  ## measure against named peers, write build/bench.json (B=calls|create|audit|memory)
+	@$(IN_NETNS) bash -c 'ip link set lo up && exec $(PYTHON) -B tests/bench/bench.py $(B)'
