@@ -56,28 +56,31 @@ $(BUILD)/%.o: %.c | $(PROTO_HEADERS)
 .PHONY: all clean help deps install
 all: $(PROGRAMS)  ## build the six daemons, occ and the guest agent
 
-deps: $(BUILD)/.deps  ## install the Debian packages of deploy/packages.debian that are missing
-$(BUILD)/.deps: deploy/packages.debian deploy/install-packages
+deps: $(BUILD)/.deps-test  ## install the Debian packages of deploy/packages.debian that are missing
+$(BUILD)/.deps-run: SECTIONS := build run
+$(BUILD)/.deps-test: SECTIONS := build run test
+$(BUILD)/.deps-bench: SECTIONS := build run test bench
+$(BUILD)/.deps-%: deploy/packages.debian deploy/install-packages
 	@mkdir -p $(@D)
-	@deploy/install-packages deploy/packages.debian
+	@deploy/install-packages deploy/packages.debian $(SECTIONS)
 	@touch $@
 
 SUB := $(MAKE) --no-print-directory
 SAN_SUB = $(SUB) BUILD=$(BUILD)/$(1) SAN="$(2)" OPT="-O1 -g"
 
 .PHONY: run check asan ubsan tsan lint format-check format check-layout
-run: $(BUILD)/.deps  ## install what is missing, build, and serve a whole deployment until Ctrl-C
+run: $(BUILD)/.deps-run  ## install what is missing, build, and serve a whole deployment until Ctrl-C
 	@$(SUB) -j2 all && exec deploy/solo/run --bin $(BUILD)/bin
 
-check: $(BUILD)/.deps  ## install what is missing and run every test
+check: $(BUILD)/.deps-test  ## install what is missing and run every test
 	@$(SUB) -j2 all support && $(SUB) check-layout && $(SUB) -j2 check-unit && $(SUB) check-integration && \
 	 $(SUB) FUZZ_SECONDS=3 fuzz && $(SUB) trace | tail -1
 
-asan: $(BUILD)/.deps  ## unit tests under AddressSanitizer and UBSan
+asan: $(BUILD)/.deps-test  ## unit tests under AddressSanitizer and UBSan
 	@$(call SAN_SUB,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined) -j2 check-unit
-ubsan: $(BUILD)/.deps  ## unit tests under UBSan alone
+ubsan: $(BUILD)/.deps-test  ## unit tests under UBSan alone
 	@$(call SAN_SUB,ubsan,-fsanitize=undefined -fno-sanitize-recover=undefined) -j2 check-unit
-tsan: $(BUILD)/.deps  ## unit tests under ThreadSanitizer
+tsan: $(BUILD)/.deps-test  ## unit tests under ThreadSanitizer
 	@$(call SAN_SUB,tsan,-fsanitize=thread) -j2 check-unit
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
@@ -85,7 +88,7 @@ format-check:  ## every C file as .clang-format says
 	@clang-format --dry-run --Werror $(C_FILES)
 format:
 	@clang-format -i $(C_FILES)
-lint: $(BUILD)/.deps $(PROTO_HEADERS) format-check check-layout  ## clang-tidy, cppcheck, shellcheck, formatting, layout
+lint: $(BUILD)/.deps-test $(PROTO_HEADERS) format-check check-layout  ## clang-tidy, cppcheck, shellcheck, formatting, layout
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 \
 	  --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -D__GNUC__ -I. -j2 $(filter %.c,$(C_FILES))
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P2 -n8 sh -c 'clang-tidy --quiet "$$@" -- $(CPPFLAGS) $(PKG_CFLAGS) -std=gnu17 2>/dev/null' tidy

@@ -73,7 +73,8 @@ $(BENCH_BIN): $(BUILD)/bin/ocu-bench-%: $(BUILD)/tests/bench/%.o $(LIBOCU)
 	@mkdir -p $(@D); echo "  LD    $@"
 	@$(CC) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
-.PHONY: bench bench-bins
-bench-bins: $(BENCH_BIN)
-bench: all bench-bins sandbox-image $(CLIENTS)/node_modules/.stamp  ## measure against named peers, write build/bench.json (B=calls|create|audit|memory)
+.PHONY: bench bench-all
+bench: $(BUILD)/.deps-bench  ## measure against named peers, write build/bench.json (B=calls|create|audit|memory)
+	@$(SUB) -j2 bench-all
 	@$(IN_NETNS) bash -c 'ip link set lo up && exec $(PYTHON) -B tests/bench/bench.py $(B)'
+bench-all: all $(BENCH_BIN) sandbox-image $(CLIENTS)/node_modules/.stamp
