@@ -1,0 +1,30 @@
+/*
+ * hello: the server name in a TLS ClientHello, read from the guest's first bytes without taking part in the
+ * handshake (RFC 8446 4.1.2, RFC 6066 3). Handles a hello split over records and over any number of reads.
+ */
+#ifndef EGRESSD_HELLO_H
+#define EGRESSD_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "egressd/host.h"
+
+struct ocu_error;
+
+#define HELLO_MAX         16384u /* bytes on the wire that a hello may take */
+#define HELLO_RECORDS_MAX 64u
+
+struct hello {
+	bool has_sni;
+	bool
+	    ech; /* carries an encrypted_client_hello extension (real or GREASE: they cannot be told apart) */
+	char sni[HOST_MAX + 1];
+};
+
+/* 1: more bytes are needed. 0: *ret filled. OCU_E_EGRESS_PROTOCOL: no ClientHello a server should accept;
+ * OCU_E_EGRESS_SNI: a server name that is no name. Bytes behind the hello are not looked at. */
+int hello_parse(const uint8_t *data, size_t len, struct hello *ret, struct ocu_error *err);
+
+#endif
