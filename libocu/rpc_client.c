@@ -152,14 +152,20 @@ int ocu_rpc_client_new(struct ocu_rpc_client **ret, const struct ocu_rpc_client_
 	return 0;
 }
 
-/* Ends every call and waits until the last of them has told its caller. */
-static void end_calls(struct ocu_rpc_client *c)
+void ocu_rpc_client_cancel(struct ocu_rpc_client *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->closing = true;
 	for (unsigned i = 0; i < c->nplaces; i++)
 		if (c->places[i]->phase != OCU_RPC_IDLE)
 			nng_aio_cancel(c->places[i]->aio);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Until the last call has told its caller. */
+static void wait_for_calls(struct ocu_rpc_client *c)
+{
+	pthread_mutex_lock(&c->lock);
 	while (c->busy > 0)
 		pthread_cond_wait(&c->changed, &c->lock);
 	pthread_mutex_unlock(&c->lock);
@@ -169,7 +175,8 @@ void ocu_rpc_client_free(struct ocu_rpc_client *c)
 {
 	if (!c)
 		return;
-	end_calls(c);
+	ocu_rpc_client_cancel(c);
+	wait_for_calls(c);
 	for (unsigned i = 0; i < c->nplaces; i++)
 		nng_aio_stop(c->places[i]->aio);
 	if (nng_socket_id(c->socket) > 0)

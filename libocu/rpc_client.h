@@ -54,6 +54,8 @@ struct ocu_rpc_client {
 	bool closing;
 };
 
+/* Ends the calls under way with OCU_E_CANCELLED and refuses new ones; the client is still to be freed. */
+void ocu_rpc_client_cancel(struct ocu_rpc_client *c);
 /* The aio of every place ends here. */
 void ocu_rpc_place_callback(void *place);
 

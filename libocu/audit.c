@@ -1,0 +1,412 @@
+/*
+ * audit: commits share batches. What waits goes out in one Append as soon as fewer than BATCHES are under
+ * way, so a lone commit leaves at once and a crowd shares round trips. An event is told "durable" only by the
+ * answer to the Append it was in; an Append that failed or was cut off fails all its events: the action is
+ * refused, though the trail may show it.
+ */
+#include "libocu/audit.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libocu/buf.h"
+#include "libocu/cleanup.h"
+#include "libocu/clock.h"
+#include "libocu/err.h"
+#include "libocu/json.h"
+#include "libocu/metrics.h"
+#include "libocu/peer.h"
+#include "libocu/pki.h"
+#include "libocu/rpc.h"
+#include "libocu/waiting.h"
+#include "proto/audit.pb-c.h"
+#include "proto/methods.h"
+
+enum {
+	BATCHES = 4,
+	BATCH_EVENTS = 256,
+	BATCH_BYTES = 4 << 20,
+	PENDING_MAX = 16384,
+	UNREACHABLE_MS = 2000, /* an event waits this long for a connection */
+	COMMIT_MS = 5000,      /* and this long for a connected auditd */
+	REFUSED_PER_S = 50,    /* refusals reported in full; more are counted */
+};
+
+struct entry {
+	struct entry *next;
+	uint64_t since_ms;
+	ocu_audit_done_fn *done;
+	void *arg;
+	size_t len;
+	char json[];
+};
+
+struct batch {
+	struct ocu_audit *audit;
+	struct batch *next_free;
+	unsigned count;
+	struct entry *entries[BATCH_EVENTS];
+	ProtobufCBinaryData events[BATCH_EVENTS];
+};
+
+struct ocu_audit {
+	struct ocu_rpc_client *client;
+	char system[40]; /* "system:<component>" */
+	pthread_mutex_t lock;
+	pthread_cond_t settled; /* pending or inside went down to 0 */
+	struct entry *head, *tail;
+	unsigned pending; /* events not yet answered, batched ones included */
+	unsigned inside;  /* threads in ocu_audit_commit_async() that may still touch us */
+	bool stopping;
+	struct batch *idle; /* of batches[] */
+	struct batch batches[BATCHES];
+	uint64_t refused_second; /* the limit on reported refusals */
+	unsigned refused_count, refused_hidden;
+	struct ocu_counter *committed, *failed, *lost;
+};
+
+/* --- ends of events --- */
+
+/* Tells every event of the list; NULL means durable. */
+static void settle(struct ocu_audit *a, struct entry **entries, unsigned count, const struct ocu_error *err)
+{
+	for (unsigned i = 0; i < count; i++) {
+		entries[i]->done(entries[i]->arg, err);
+		free(entries[i]);
+	}
+	ocu_counter_add(err ? a->failed : a->committed, count);
+	pthread_mutex_lock(&a->lock);
+	a->pending -= count;
+	if (a->pending == 0)
+		pthread_cond_broadcast(&a->settled);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static struct entry *pop(struct ocu_audit *a)
+{
+	struct entry *e = a->head;
+
+	a->head = e->next;
+	return e;
+}
+
+static uint64_t patience(bool connected)
+{
+	return connected ? COMMIT_MS : UNREACHABLE_MS;
+}
+
+/* Fails what has waited too long. The queue is in order of arrival. */
+static void expire(struct ocu_audit *a, bool connected)
+{
+	struct ocu_error err = {0};
+	uint64_t now = ocu_mono_ms();
+
+	ocu_error_set(&err, OCU_E_AUDIT, connected ? "auditd does not answer" : "auditd is not connected");
+	for (;;) {
+		struct entry *late[BATCH_EVENTS];
+		unsigned n = 0;
+
+		pthread_mutex_lock(&a->lock);
+		while (n < BATCH_EVENTS && a->head &&
+		       (a->stopping || now - a->head->since_ms >= patience(connected)))
+			late[n++] = pop(a);
+		pthread_mutex_unlock(&a->lock);
+		if (n == 0)
+			return;
+		settle(a, late, n, &err);
+	}
+}
+
+/* --- batches --- */
+
+static struct batch *batch_take(struct ocu_audit *a)
+{
+	struct batch *b = NULL;
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->head && a->idle) {
+		b = a->idle;
+		a->idle = b->next_free;
+		b->count = 0;
+		while (a->head && b->count < BATCH_EVENTS && bytes + a->head->len <= BATCH_BYTES) {
+			struct entry *e = pop(a);
+
+			bytes += e->len;
+			b->events[b->count].data = (uint8_t *)e->json;
+			b->events[b->count].len = e->len;
+			b->entries[b->count++] = e;
+		}
+	}
+	pthread_mutex_unlock(&a->lock);
+	return b;
+}
+
+/* The batch may be used again before its events are told: they are copied out. */
+static void batch_over(struct batch *b, const struct ocu_error *err)
+{
+	struct ocu_audit *a = b->audit;
+	struct entry *entries[BATCH_EVENTS];
+	struct ocu_error failure = {0};
+	unsigned count = b->count;
+
+	memcpy(entries, b->entries, count * sizeof(struct entry *));
+	pthread_mutex_lock(&a->lock);
+	b->next_free = a->idle;
+	a->idle = b;
+	pthread_mutex_unlock(&a->lock);
+	if (err) {
+		ocu_error_set(&failure, OCU_E_AUDIT, "%s", err->text);
+		settle(a, entries, count, &failure);
+	} else {
+		settle(a, entries, count, NULL);
+	}
+}
+
+static void pump(struct ocu_audit *a);
+
+static void appended(void *arg, const ProtobufCMessage *reply, const struct ocu_error *err)
+{
+	struct batch *b = arg;
+	struct ocu_audit *a = b->audit;
+
+	(void)reply;
+	batch_over(b, err);
+	pump(a);
+}
+
+static void batch_send(struct batch *b, bool connected)
+{
+	Ocu__Audit__AppendRequest req = OCU__AUDIT__APPEND_REQUEST__INIT;
+	struct ocu_error err = {0};
+	uint64_t age = ocu_mono_ms() - b->entries[0]->since_ms;
+	uint64_t limit = patience(connected);
+
+	req.n_events = b->count;
+	req.events = b->events;
+	if (ocu_rpc_call_async(b->audit->client, &ocu_m_audit_append, &req.base,
+	                       age < limit ? (uint32_t)(limit - age) : 1, NULL, appended, b, &err) != 0)
+		batch_over(b, &err);
+}
+
+/* Sends while there is something to send and a batch to send it in. Without any lock: an Append may end
+ * before the call returns. */
+static void pump(struct ocu_audit *a)
+{
+	bool connected = ocu_rpc_client_connected(a->client);
+	struct batch *b;
+
+	expire(a, connected);
+	while ((b = batch_take(a)) != NULL)
+		batch_send(b, connected);
+}
+
+/* --- the public face --- */
+
+static struct entry *entry_new(const struct ocu_event *ev, ocu_audit_done_fn *done, void *arg,
+                               struct ocu_error *err)
+{
+	OCU_BUF struct ocu_buf text = OCU_BUF_INIT(OCU_EVENT_MAX);
+	struct entry *e;
+
+	if (ocu_event_render(ev, &text, err) != 0)
+		return NULL;
+	e = malloc(sizeof *e + text.len);
+	if (!e) {
+		ocu_error_set(err, OCU_E_NOMEM, "audit event");
+		return NULL;
+	}
+	e->next = NULL;
+	e->since_ms = ocu_mono_ms();
+	e->done = done;
+	e->arg = arg;
+	e->len = text.len;
+	memcpy(e->json, text.data, text.len);
+	return e;
+}
+
+int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_audit_done_fn *done,
+                           void *arg, struct ocu_error *err)
+{
+	struct ocu_error why = {0};
+	struct entry *e = entry_new(ev, done, arg, &why);
+	bool queued;
+
+	if (!e)
+		return ocu_error_set(err, OCU_E_AUDIT, "%s", why.text);
+	pthread_mutex_lock(&a->lock);
+	queued = a->pending < PENDING_MAX && !a->stopping;
+	if (queued) {
+		*(a->head ? &a->tail->next : &a->head) = e;
+		a->tail = e;
+		a->pending++;
+		a->inside++;
+	}
+	pthread_mutex_unlock(&a->lock);
+	if (!queued) {
+		free(e);
+		return ocu_error_set(err, OCU_E_AUDIT, "%d events are pending, or the emitter stops",
+		                     PENDING_MAX);
+	}
+	pump(a);
+	pthread_mutex_lock(&a->lock);
+	if (--a->inside == 0 && a->stopping)
+		pthread_cond_broadcast(&a->settled);
+	pthread_mutex_unlock(&a->lock);
+	return 0;
+}
+
+struct waiter {
+	sem_t told;
+	struct ocu_error *err;
+	int code;
+};
+
+static void wake(void *arg, const struct ocu_error *err)
+{
+	struct waiter *w = arg;
+
+	if (err) {
+		w->code = err->code;
+		if (w->err)
+			*w->err = *err;
+	}
+	sem_post(&w->told);
+}
+
+int ocu_audit_commit(struct ocu_audit *a, const struct ocu_event *ev, struct ocu_error *err)
+{
+	struct waiter w = {.err = err};
+	int rv;
+
+	sem_init(&w.told, 0, 0);
+	rv = ocu_audit_commit_async(a, ev, wake, &w, err);
+	if (rv == 0) {
+		while (sem_wait(&w.told) != 0)
+			;
+		rv = w.code;
+	}
+	sem_destroy(&w.told);
+	return rv;
+}
+
+static void reported(void *arg, const struct ocu_error *err)
+{
+	struct ocu_audit *a = arg;
+
+	if (err)
+		ocu_counter_add(a->lost, 1);
+}
+
+void ocu_audit_report(struct ocu_audit *a, const struct ocu_event *ev)
+{
+	if (ocu_audit_commit_async(a, ev, reported, a, NULL) != 0)
+		ocu_counter_add(a->lost, 1);
+}
+
+/* Whether this refusal is within the limit; *hidden is how many before it were not. */
+static bool refusal_due(struct ocu_audit *a, unsigned *hidden)
+{
+	uint64_t second = ocu_mono_ms() / 1000;
+	bool due;
+
+	pthread_mutex_lock(&a->lock);
+	if (second != a->refused_second) {
+		a->refused_second = second;
+		a->refused_count = 0;
+	}
+	due = a->refused_count < REFUSED_PER_S;
+	a->refused_count += due;
+	a->refused_hidden += !due;
+	*hidden = due ? a->refused_hidden : 0;
+	if (due)
+		a->refused_hidden = 0;
+	pthread_mutex_unlock(&a->lock);
+	return due;
+}
+
+void ocu_audit_rpc_refused(struct ocu_audit *a, const struct ocu_peer *peer, uint32_t method,
+                           const struct ocu_error *why)
+{
+	const struct ocu_rpc_method *m = ocu_method_find(method);
+	struct ocu_event ev = {
+	    .class_uid = OCU_OCSF_API_ACTIVITY,
+	    .activity_id = 99,
+	    .action = "rpc.refused",
+	    .resource = m ? m->name : "unknown",
+	    .actor_id = peer ? peer->spiffe : "unknown",
+	    .session_id = "",
+	    .trace_id = "",
+	    .outcome = OCU_OUTCOME_DENIED,
+	    .reason = why->code,
+	};
+	unsigned hidden;
+
+	if (!refusal_due(a, &hidden))
+		return;
+	OCU_JSON json_t *detail =
+	    json_pack("{s:s, s:I, s:s, s:I}", "by", a->system, "method", (json_int_t)method, "why", why->text,
+	              "unreported_before", (json_int_t)hidden);
+	ev.detail = detail;
+	ocu_audit_report(a, &ev);
+}
+
+int ocu_audit_healthy(const struct ocu_audit *a)
+{
+	return ocu_rpc_client_connected(a->client);
+}
+
+int ocu_audit_start(struct ocu_audit **ret, const char *url, const struct ocu_identity *id,
+                    struct ocu_error *err)
+{
+	struct ocu_rpc_client_opts o = {
+	    .url = url, .identity = id, .peer = OCU_COMP_AUDITD, .inflight = BATCHES};
+	struct ocu_audit *a = calloc(1, sizeof *a);
+	int rv;
+
+	if (!a)
+		return ocu_error_set(err, OCU_E_NOMEM, "audit emitter");
+	if ((rv = ocu_rpc_client_new(&a->client, &o, err)) != 0) {
+		free(a);
+		return rv;
+	}
+	pthread_mutex_init(&a->lock, NULL);
+	ocu_cond_init(&a->settled);
+	for (unsigned i = 0; i < BATCHES; i++) {
+		a->batches[i].audit = a;
+		a->batches[i].next_free = a->idle;
+		a->idle = &a->batches[i];
+	}
+	snprintf(a->system, sizeof a->system, "system:%s", ocu_component_name(id->self.component));
+	a->committed =
+	    ocu_counter("ocu_audit_events_total", "outcome=\"durable\"", "Audit events handed to auditd");
+	a->failed =
+	    ocu_counter("ocu_audit_events_total", "outcome=\"failed\"", "Audit events handed to auditd");
+	a->lost = ocu_counter("ocu_audit_lost_total", NULL, "Reports that did not reach the audit trail");
+	*ret = a;
+	return 0;
+}
+
+void ocu_audit_stop(struct ocu_audit *a)
+{
+	struct timespec end = ocu_after_ms(UNREACHABLE_MS);
+
+	if (!a)
+		return;
+	pthread_mutex_lock(&a->lock);
+	while (a->pending > 0 && ocu_cond_wait_until(&a->settled, &a->lock, &end))
+		;
+	a->stopping = true;
+	while (a->inside > 0)
+		pthread_cond_wait(&a->settled, &a->lock);
+	pthread_mutex_unlock(&a->lock);
+	expire(a, false);
+	ocu_rpc_client_free(a->client); /* ends what is under way; returns after the last callback */
+	pthread_cond_destroy(&a->settled);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
