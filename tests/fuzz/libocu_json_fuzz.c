@@ -1,0 +1,57 @@
+/* json: what is taken can be dumped and read back as the same value, and is never deeper than the limit. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libocu/buf.h"
+#include "libocu/err.h"
+#include "libocu/json.h"
+
+#define MAX 65536
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int depth_of(const json_t *j)
+{
+	int deepest = 0;
+	const char *key;
+	json_t *v;
+	size_t i;
+	json_array_foreach((json_t *)j, i, v)
+	{
+		int d = depth_of(v);
+		deepest = d > deepest ? d : deepest;
+	}
+	json_object_foreach((json_t *)j, key, v)
+	{
+		int d = depth_of(v);
+		deepest = d > deepest ? d : deepest;
+	}
+	return deepest + (json_is_array(j) || json_is_object(j));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ocu_error err = {0};
+	json_t *j = NULL;
+	int rc = ocu_json_parse((const char *)data, size, MAX, &j, &err);
+	if (rc) {
+		if (j || err.code != rc || !err.text[0])
+			abort();
+		return 0;
+	}
+	struct ocu_buf text = OCU_BUF_INIT(16 * MAX);
+	json_t *again = NULL;
+	if (size > MAX || depth_of(j) > OCU_JSON_DEPTH_MAX)
+		abort();
+	if (ocu_json_dump(j, &text) || ocu_json_parse(text.data, text.len, 16 * MAX, &again, &err))
+		abort();
+	/* json_equal() compares reals by value; the text of a real is exact to 17 digits. */
+	if (!json_equal(j, again))
+		abort();
+	ocu_buf_done(&text);
+	json_decref(again);
+	json_decref(j);
+	return 0;
+}
