@@ -101,7 +101,7 @@ int ocu_trail_record_put(struct ocu_buf *out, struct ocu_trail_hasher *h, const 
 /* line without its newline. OCU_E_PARSE. */
 int ocu_trail_record_parse(struct ocu_trail_record *ret, const char *line, size_t len, struct ocu_error *err);
 
-/* Renders trail, segment, first and time of o, the sources and the link. */
+/* Renders trail, segment, first and time of o, the sources that have records, and the link. */
 int ocu_trail_opening_put(struct ocu_buf *out, struct ocu_trail_hasher *h, const struct ocu_trail_opening *o,
                           const struct ocu_trail_sources *sources, const struct ocu_trail_hash *prev,
                           struct ocu_trail_hash *ret, struct ocu_error *err);

@@ -43,15 +43,20 @@ static int close_line(struct ocu_buf *out, size_t line, struct ocu_trail_hasher 
                       struct ocu_trail_hash *ret, struct ocu_error *err)
 {
 	char tail[TRAILER + 1];
-	if (out->failed)
-		return ocu_error_set(err, out->failed, "trail line: %s", ocu_err_text(out->failed));
-	if (ocu_trail_hash(h, out->data + line, out->len - line, ret))
-		return ocu_error_set(err, OCU_E_INTERNAL, "hashing a trail line");
-	char *p = put_lit(tail, HASH_MEMBER);
-	p = put(p, ret->hex, OCU_TRAIL_HEX);
-	put_lit(p, "\"}\n");
-	int rc = ocu_buf_put(out, tail, sizeof tail);
-	return rc ? ocu_error_set(err, rc, "trail line: %s", ocu_err_text(rc)) : 0;
+	int rc = out->failed;
+	if (!rc)
+		rc = ocu_trail_hash(h, out->data + line, out->len - line, ret);
+	if (!rc) {
+		char *p = put_lit(tail, HASH_MEMBER);
+		p = put(p, ret->hex, OCU_TRAIL_HEX);
+		put_lit(p, "\"}\n");
+		rc = ocu_buf_put(out, tail, sizeof tail);
+	}
+	if (rc) {
+		out->len = line;
+		return ocu_error_set(err, rc, "trail line: %s", ocu_err_text(rc));
+	}
+	return 0;
 }
 
 int ocu_trail_record_put(struct ocu_buf *out, struct ocu_trail_hasher *h, const struct ocu_trail_new *r,
@@ -125,9 +130,14 @@ int ocu_trail_opening_put(struct ocu_buf *out, struct ocu_trail_hasher *h, const
 	size_t start = out->len;
 	ocu_buf_printf(out, "{\"trail\":\"%s\",\"segment\":%llu,\"first\":%llu,\"time\":\"%s\",\"sources\":[",
 	               o->trail, (unsigned long long)o->segment, (unsigned long long)o->first, o->time);
-	for (uint32_t i = 0; i < sources->n; i++)
-		ocu_buf_printf(out, "%s[\"%s\",%llu]", i ? "," : "", sources->v[i].name,
+	const char *comma = "";
+	for (uint32_t i = 0; i < sources->n; i++) {
+		if (sources->v[i].sequence == 0)
+			continue;
+		ocu_buf_printf(out, "%s[\"%s\",%llu]", comma, sources->v[i].name,
 		               (unsigned long long)sources->v[i].sequence);
+		comma = ",";
+	}
 	ocu_buf_printf(out, "],\"prev\":\"%s\"", prev->hex);
 	return close_line(out, start, h, ret, err);
 }

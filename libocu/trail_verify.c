@@ -51,7 +51,7 @@ static int check_head(const struct verifier *v, const struct ocu_trail_head *h, 
 	if (h->segment != segment)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is that of segment %llu",
 		                     (unsigned long long)h->segment);
-	if (h->generation <= v->generation + 1 && v->generation)
+	if (h->generation <= v->generation)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is older than the segment before");
 	if (h->sealed && segment == v->last_segment)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %llu is missing",

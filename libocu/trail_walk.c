@@ -31,13 +31,16 @@ static bool same_hash(const char *hex, const struct ocu_trail_hash *h)
 	return memcmp(hex, h->hex, OCU_TRAIL_HEX) == 0;
 }
 
+/* In any order: auditd may have met a source first in a batch that then was refused. */
 static bool same_sources(const struct ocu_trail_sources *a, const struct ocu_trail_sources *b)
 {
 	if (a->n != b->n)
 		return false;
-	for (uint32_t i = 0; i < a->n; i++)
-		if (strcmp(a->v[i].name, b->v[i].name) != 0 || a->v[i].sequence != b->v[i].sequence)
+	for (uint32_t i = 0; i < a->n; i++) {
+		int at = ocu_trail_sources_find(b, a->v[i].name, strlen(a->v[i].name));
+		if (at < 0 || a->v[i].sequence != b->v[at].sequence)
 			return false;
+	}
 	return true;
 }
 

@@ -1,0 +1,61 @@
+/*
+ * lane: one bounded queue a source, drained in turns, so that a source that floods fills its own queue and
+ * nobody else's (NFR-SEC-56). A turn is worth a fixed number of bytes: large requests wait for several. A
+ * source whose queue is full is answered OCU_E_RATE; that is counted, and reported as an event.
+ */
+#ifndef AUDITD_LANE_H
+#define AUDITD_LANE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libocu/peer.h"
+#include "libocu/trail_sources.h"
+
+struct ocu_error;
+struct request;
+
+#define LANE_REQUESTS_MAX 1024 /* waiting in one lane */
+
+/* How often something about a source may become an event; the rest is counted into the next one. */
+struct lane_report {
+	uint64_t window_ms; /* start of the current second */
+	unsigned sent;
+	uint64_t suppressed;
+};
+
+struct lane {
+	char name[OCU_TRAIL_SOURCE_MAX]; /* "<component>" or "<component>/<instance>" */
+	enum ocu_component component;
+	struct request *head, **tail;
+	size_t requests, bytes; /* waiting */
+	size_t credit;          /* bytes it may still send in this turn */
+	struct lane_report refusals, shaped;
+};
+
+struct lanes {
+	pthread_mutex_t lock;
+	size_t bytes_max; /* waiting in one lane; a single request is always taken into an empty one */
+	struct lane *lane[OCU_TRAIL_SOURCES_MAX];
+	unsigned n;
+	unsigned turn; /* index of the lane whose turn it is */
+	size_t waiting;
+};
+
+void lanes_init(struct lanes *l, size_t bytes_max);
+/* Frees the lanes; they must be empty. */
+void lanes_done(struct lanes *l);
+/* The lane of a peer, made when new. Lanes live as long as the table. OCU_E_QUOTA, OCU_E_NOMEM. */
+int lanes_get(struct lanes *l, const struct ocu_peer *peer, struct lane **ret, struct ocu_error *err);
+/* Takes r, or OCU_E_RATE. */
+int lanes_put(struct lanes *l, struct request *r, struct ocu_error *err);
+/* The next request in turn, or NULL when all lanes are empty. */
+struct request *lanes_take(struct lanes *l);
+/* 1 when an event may be made of this now, with how many before it were not in *ret_suppressed; else counts.
+ */
+bool lanes_may_report(struct lanes *l, struct lane_report *which, unsigned per_second,
+                      uint64_t *ret_suppressed);
+
+#endif

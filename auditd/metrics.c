@@ -1,0 +1,82 @@
+/* metrics: handles are made once by metrics_init(); before it, and in unit tests without it, updates do
+ * nothing. */
+#include "auditd/metrics.h"
+
+#include <stdio.h>
+
+#include "libocu/metrics.h"
+
+static struct {
+	struct ocu_counter *records, *bytes, *batches, *failures, *suppressed;
+	struct ocu_gauge *batch_records;
+	struct ocu_histogram *sync;
+	struct ocu_counter *accepted[OCU_COMP_COUNT], *refused[OCU_COMP_COUNT], *shaped[OCU_COMP_COUNT];
+} m;
+
+void metrics_init(void)
+{
+	m.records = ocu_counter("ocu_auditd_records_total", NULL, "Records made durable");
+	m.bytes = ocu_counter("ocu_auditd_bytes_total", NULL, "Bytes of records made durable");
+	m.batches = ocu_counter("ocu_auditd_batches_total", NULL, "Group commits");
+	m.failures = ocu_counter("ocu_auditd_write_failures_total", NULL,
+	                         "Batches and segment ends that could not be written");
+	m.suppressed = ocu_counter("ocu_auditd_own_events_suppressed_total", NULL,
+	                           "Own events counted instead of written");
+	m.batch_records = ocu_gauge("ocu_auditd_batch_records", NULL, "Records in the last group commit");
+	m.sync = ocu_histogram("ocu_auditd_sync_seconds", NULL, "Duration of fdatasync");
+	for (int c = 1; c < OCU_COMP_COUNT; c++) {
+		char label[64];
+		snprintf(label, sizeof label, "source=\"%s\"", ocu_component_name((enum ocu_component)c));
+		m.accepted[c] = ocu_counter("ocu_auditd_events_total", label, "Events acknowledged");
+		m.refused[c] =
+		    ocu_counter("ocu_auditd_refused_total", label, "Requests refused for what they held");
+		m.shaped[c] = ocu_counter("ocu_auditd_shaped_total", label,
+		                          "Requests refused because the source's queue was full");
+	}
+}
+
+static void add(struct ocu_counter *c, uint64_t n)
+{
+	if (c)
+		ocu_counter_add(c, n);
+}
+
+void metrics_batch(uint64_t records, uint64_t bytes)
+{
+	add(m.records, records);
+	add(m.bytes, bytes);
+	add(m.batches, 1);
+	if (m.batch_records)
+		ocu_gauge_set(m.batch_records, (int64_t)records);
+}
+
+void metrics_sync(uint64_t microseconds)
+{
+	if (m.sync)
+		ocu_histogram_us(m.sync, microseconds);
+}
+
+void metrics_failure(void)
+{
+	add(m.failures, 1);
+}
+
+void metrics_accepted(enum ocu_component c, uint64_t events)
+{
+	add(m.accepted[c], events);
+}
+
+void metrics_refused(enum ocu_component c)
+{
+	add(m.refused[c], 1);
+}
+
+void metrics_shaped(enum ocu_component c)
+{
+	add(m.shaped[c], 1);
+}
+
+void metrics_suppressed(uint64_t own_events)
+{
+	add(m.suppressed, own_events);
+}

@@ -1,0 +1,18 @@
+/* metrics: auditd's own, by component and never by a name a peer chose. */
+#ifndef AUDITD_METRICS_H
+#define AUDITD_METRICS_H
+
+#include <stdint.h>
+
+#include "libocu/peer.h"
+
+void metrics_init(void);
+void metrics_batch(uint64_t records, uint64_t bytes);
+void metrics_sync(uint64_t microseconds);
+void metrics_failure(void); /* a batch, seal or trim that could not be written */
+void metrics_accepted(enum ocu_component c, uint64_t events);
+void metrics_refused(enum ocu_component c);
+void metrics_shaped(enum ocu_component c);
+void metrics_suppressed(uint64_t own_events); /* own events that were counted instead of written */
+
+#endif
