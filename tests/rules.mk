@@ -31,8 +31,9 @@ $(SUPPORT_BIN): $(BUILD)/bin/ocu-%: $(BUILD)/tests/support/%.o $(LIBOCU)
 .SECONDARY: $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%.o)
 support: $(SUPPORT_BIN)
 
-check-unit: $(UNIT_BIN)  ## run the unit tests (T=name runs one)
-	@for t in $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN)); do echo "  TEST  $$t"; $$t; done
+UNIT_WANTED := $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN))
+check-unit: $(UNIT_WANTED)  ## run the unit tests (T=name runs one)
+	@for t in $(UNIT_WANTED); do echo "  TEST  $$t"; $$t; done
 
 fuzz-bins: $(FUZZ_BIN)
 fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
