@@ -131,11 +131,14 @@ static int check_framing(const struct shape *s, struct ocu_error *err)
 		return ocu_error_set(err, OCU_E_PARSE, "ambiguous message framing");
 	if (s->n_transfer && (!s->transfer || strcasecmp(s->transfer, "chunked") != 0))
 		return ocu_error_set(err, OCU_E_PARSE, "transfer coding not accepted");
+	r->has_body = s->n_transfer > 0;
 	if (s->n_length) {
 		if (!parse_length(s->length, &r->content_length))
 			return ocu_error_set(err, OCU_E_PARSE, "malformed Content-Length");
 		r->has_length = true;
+		r->has_body = r->content_length > 0;
 	}
+	r->framed = true;
 	return 0;
 }
 
@@ -192,7 +195,8 @@ static void refuse(struct ocu_http_req *r, const struct ocu_error *err)
 	r->handed = true; /* answered here: nobody else owes one */
 	/* Whatever of the body is still to come, or was not understood, must not be read as a next request.
 	 */
-	ocu_http_set_header(r, "Connection", "close");
+	if (!r->framed || r->has_body)
+		ocu_http_set_header(r, "Connection", "close");
 	if (err->code == OCU_E_UNKNOWN_METHOD && !r->match.route) {
 		ocu_http_route_allow(r->h->opts.routes, r->target.path, allow, sizeof allow);
 		ocu_http_set_header(r, "Allow", allow);
@@ -216,7 +220,9 @@ static enum MHD_Result begin(struct ocu_http_req *r, const char *method)
 		return MHD_YES;
 	err.code = rc;
 	refuse(r, &err);
-	return queue_answer(r);
+	/* MHD closes after an answer given this early. Without a body on its way it asks once more, and then
+	 * keeps the connection. */
+	return !r->framed || r->has_body ? queue_answer(r) : MHD_YES;
 }
 
 static enum MHD_Result take_body(struct ocu_http_req *r, const char *data, size_t *size)

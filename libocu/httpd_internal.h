@@ -143,7 +143,8 @@ struct ocu_http_req {
 	size_t body_cap;
 	int body_fd;
 	uint64_t body_len, discarded;
-	bool has_length;
+	bool framed; /* the message's length is beyond doubt */
+	bool has_length, has_body;
 	uint64_t content_length;
 	unsigned n_auth; /* Authorization headers */
 
