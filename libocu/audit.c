@@ -28,6 +28,8 @@
 
 enum {
 	BATCHES = 4,
+	BATCHES_SMALL = 2, /* under way, and a small batch still leaves; beyond that it waits to grow */
+	BATCH_WORTH = 32,  /* events: no longer small */
 	BATCH_EVENTS = 256,
 	BATCH_BYTES = 4 << 20,
 	PENDING_MAX = 16384,
@@ -59,8 +61,10 @@ struct ocu_audit {
 	pthread_mutex_t lock;
 	pthread_cond_t settled; /* pending or inside went down to 0 */
 	struct entry *head, *tail;
-	unsigned pending; /* events not yet answered, batched ones included */
-	unsigned inside;  /* threads in ocu_audit_commit_async() that may still touch us */
+	unsigned queued;    /* events in the list */
+	unsigned under_way; /* batches */
+	unsigned pending;   /* events not yet answered, batched ones included */
+	unsigned inside;    /* threads in ocu_audit_commit_async() that may still touch us */
 	bool stopping;
 	struct batch *idle; /* of batches[] */
 	struct batch batches[BATCHES];
@@ -91,6 +95,7 @@ static struct entry *pop(struct ocu_audit *a)
 	struct entry *e = a->head;
 
 	a->head = e->next;
+	a->queued--;
 	return e;
 }
 
@@ -112,7 +117,7 @@ static void expire(struct ocu_audit *a, bool connected)
 
 		pthread_mutex_lock(&a->lock);
 		while (n < BATCH_EVENTS && a->head &&
-		       (a->stopping || now - a->head->since_ms >= patience(connected)))
+		       (a->stopping || now >= a->head->since_ms + patience(connected)))
 			late[n++] = pop(a);
 		pthread_mutex_unlock(&a->lock);
 		if (n == 0)
@@ -123,15 +128,24 @@ static void expire(struct ocu_audit *a, bool connected)
 
 /* --- batches --- */
 
+/* Every Append costs both sides several thread switches, so with two under way a few events more wait for the
+ * first of them to return; measured, that nearly doubles the rate of 64 committers and costs a few of them
+ * nothing. */
+static bool batch_due(const struct ocu_audit *a)
+{
+	return a->head && a->idle && (a->under_way < BATCHES_SMALL || a->queued >= BATCH_WORTH);
+}
+
 static struct batch *batch_take(struct ocu_audit *a)
 {
 	struct batch *b = NULL;
 	size_t bytes = 0;
 
 	pthread_mutex_lock(&a->lock);
-	if (a->head && a->idle) {
+	if (batch_due(a)) {
 		b = a->idle;
 		a->idle = b->next_free;
+		a->under_way++;
 		b->count = 0;
 		while (a->head && b->count < BATCH_EVENTS && bytes + a->head->len <= BATCH_BYTES) {
 			struct entry *e = pop(a);
@@ -158,6 +172,7 @@ static void batch_over(struct batch *b, const struct ocu_error *err)
 	pthread_mutex_lock(&a->lock);
 	b->next_free = a->idle;
 	a->idle = b;
+	a->under_way--;
 	pthread_mutex_unlock(&a->lock);
 	if (err) {
 		ocu_error_set(&failure, OCU_E_AUDIT, "%s", err->text);
@@ -243,6 +258,7 @@ int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_
 	if (queued) {
 		*(a->head ? &a->tail->next : &a->head) = e;
 		a->tail = e;
+		a->queued++;
 		a->pending++;
 		a->inside++;
 	}
