@@ -1,60 +1,9 @@
-/*
- * json: the strict door to jansson. Size and nesting are checked before the parser sees a byte, because it
- * recurses and allocates on what it is given.
- */
+/* json: files, dumping straight into a buffer (part of every audit event), and reading members by type. */
 #include "libocu/json.h"
-
-#include <stdbool.h>
-#include <string.h>
 
 #include "libocu/buf.h"
 #include "libocu/cleanup.h"
 #include "libocu/err.h"
-
-/* 0 when brackets outside strings nest within the limit, else the position of the first one too deep. */
-static size_t too_deep(const char *data, size_t len)
-{
-	int depth = 0;
-	bool in_string = false;
-	for (size_t i = 0; i < len; i++) {
-		char c = data[i];
-		if (in_string) {
-			if (c == '\\')
-				i++;
-			else if (c == '"')
-				in_string = false;
-		} else if (c == '"') {
-			in_string = true;
-		} else if (c == '[' || c == '{') {
-			if (++depth > OCU_JSON_DEPTH_MAX)
-				return i + 1;
-		} else if (c == ']' || c == '}') {
-			depth--;
-		}
-	}
-	return 0;
-}
-
-int ocu_json_parse(const char *data, size_t len, size_t max, json_t **ret, struct ocu_error *err)
-{
-	if (len > max)
-		return ocu_error_set(err, OCU_E_TOO_LARGE, "JSON of %zu bytes, at most %zu are taken", len,
-		                     max);
-	size_t deep = too_deep(data, len);
-	if (deep)
-		return ocu_error_set(err, OCU_E_PARSE, "JSON nested deeper than %d at byte %zu",
-		                     OCU_JSON_DEPTH_MAX, deep);
-	json_error_t why;
-	json_t *j = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!j) {
-		if (json_error_code(&why) == json_error_out_of_memory)
-			return ocu_error_set(err, OCU_E_NOMEM, "out of memory reading JSON");
-		return ocu_error_set(err, OCU_E_PARSE, "JSON line %d column %d: %.120s", why.line, why.column,
-		                     why.text);
-	}
-	*ret = j;
-	return 0;
-}
 
 int ocu_json_load_file(const char *path, size_t max, json_t **ret, struct ocu_error *err)
 {
@@ -68,16 +17,90 @@ int ocu_json_load_file(const char *path, size_t max, json_t **ret, struct ocu_er
 	return rc;
 }
 
-static int append(const char *data, size_t size, void *arg)
+/* depth: the level of a container at this place. One deeper than our own parser takes is refused, which also
+ * ends a tree that contains itself. */
+static int dump(const json_t *j, struct ocu_buf *out, int depth);
+
+static int dump_array(const json_t *j, struct ocu_buf *out, int depth)
 {
-	return ocu_buf_put(arg, data, size) ? -1 : 0;
+	if (depth > OCU_JSON_DEPTH_MAX)
+		return OCU_E_INVALID;
+	size_t i;
+	const json_t *v;
+	char before = '[';
+	json_array_foreach(j, i, v)
+	{
+		ocu_buf_putc(out, before);
+		before = ',';
+		int rc = dump(v, out, depth + 1);
+		if (rc)
+			return rc;
+	}
+	return ocu_buf_puts(out, before == '[' ? "[]" : "]");
+}
+
+static int dump_object(const json_t *j, struct ocu_buf *out, int depth)
+{
+	if (depth > OCU_JSON_DEPTH_MAX)
+		return OCU_E_INVALID;
+	char before = '{';
+	for (void *it = json_object_iter((json_t *)j); it; it = json_object_iter_next((json_t *)j, it)) {
+		ocu_buf_putc(out, before);
+		before = ',';
+		ocu_buf_json_string(out, json_object_iter_key(it), json_object_iter_key_len(it));
+		ocu_buf_putc(out, ':');
+		int rc = dump(json_object_iter_value(it), out, depth + 1);
+		if (rc)
+			return rc;
+	}
+	return ocu_buf_puts(out, before == '{' ? "{}" : "}");
+}
+
+/* Shortest exact digits are jansson's business. */
+static int dump_real(const json_t *j, struct ocu_buf *out)
+{
+	char text[64];
+	size_t n = json_dumpb(j, text, sizeof text, JSON_ENCODE_ANY);
+	return n && n <= sizeof text ? ocu_buf_put(out, text, n) : OCU_E_INTERNAL;
+}
+
+static int dump(const json_t *j, struct ocu_buf *out, int depth)
+{
+	switch (json_typeof(j)) {
+	case JSON_OBJECT:
+		return dump_object(j, out, depth);
+	case JSON_ARRAY:
+		return dump_array(j, out, depth);
+	case JSON_STRING:
+		return ocu_buf_json_string(out, json_string_value(j), json_string_length(j));
+	case JSON_INTEGER:
+		return ocu_buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(j));
+	case JSON_REAL:
+		return dump_real(j, out);
+	case JSON_TRUE:
+		return ocu_buf_puts(out, "true");
+	case JSON_FALSE:
+		return ocu_buf_puts(out, "false");
+	case JSON_NULL:
+		return ocu_buf_puts(out, "null");
+	}
+	return OCU_E_INVALID;
+}
+
+int ocu_json_dump_within(const json_t *j, int levels, struct ocu_buf *out)
+{
+	size_t mark = out->len;
+	int rc = j ? dump(j, out, levels + 1) : OCU_E_INVALID;
+	if (rc && out->data) {
+		out->len = mark;
+		out->data[mark] = '\0';
+	}
+	return rc;
 }
 
 int ocu_json_dump(const json_t *j, struct ocu_buf *out)
 {
-	if (json_dump_callback(j, append, out, JSON_COMPACT | JSON_ENCODE_ANY))
-		return out->failed ? out->failed : OCU_E_NOMEM;
-	return out->failed;
+	return ocu_json_dump_within(j, 0, out);
 }
 
 const char *ocu_json_str(const json_t *obj, const char *key, const char *dflt)

@@ -141,7 +141,7 @@ static int detail(const json_t *j, struct ocu_buf *out, struct ocu_error *err)
 	size_t max = out->max;
 	if (max - before > DETAIL_MAX)
 		out->max = before + DETAIL_MAX;
-	int rc = ocu_json_dump(j, out);
+	int rc = ocu_json_dump_within(j, 1, out);
 	out->max = max;
 	if (rc)
 		return ocu_error_set(err, rc, "event detail cannot be rendered: %s", ocu_err_text(rc));

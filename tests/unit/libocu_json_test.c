@@ -51,6 +51,58 @@ START_TEST(valid_documents_are_taken)
 }
 END_TEST
 
+/* The parser is ours; jansson's own is the reference for what a text means. */
+START_TEST(values_are_those_of_the_reference)
+{
+	static const char *const texts[] = {
+	    "[0,-0,1,-1,10,-10,9223372036854775807,-9223372036854775808,123456789012345678]",
+	    "[0.0,-0.0,1.5,-2.25e-3,1E5,1e+5,0.1,1e-400,1.7976931348623157e308,4.9e-324,"
+	    "123456789012345678901.0]",
+	    "[0."
+	    "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001]",
+	    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+	    "\"\\u0001\\u007f\\u0080\\u07ff\\u0800\\uFFFF\\ud7ff\\ue000\\uD800\\uDC00\\udbff\\udfff\"",
+	    "\"plain text of more than eight bytes, then \\u00e9 and \xc3\xa9 and \xf0\x9f\x98\x80 and "
+	    "\\\\\"",
+	    "{\"\\u0061b\":1,\"ab \":2,\"\":3,\"\xe2\x82\xac\":{\"\\n\":[]}}",
+	    " { \"a\" : [ true , false , null ] , \"b\" : { } } ",
+	};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct ocu_error err = {0};
+		json_t *ours = NULL;
+		json_t *theirs = json_loads(texts[i], JSON_DECODE_ANY, NULL);
+		ck_assert_ptr_nonnull(theirs);
+		if (parse(texts[i], &ours, &err))
+			ck_abort_msg("%s: %s", texts[i], err.text);
+		if (!json_equal(ours, theirs))
+			ck_abort_msg("another value: %s", texts[i]);
+		json_decref(ours);
+		json_decref(theirs);
+	}
+}
+END_TEST
+
+/* Every byte at every place of a word that is looked at eight bytes at a time. */
+START_TEST(every_byte_in_a_string_is_judged)
+{
+	for (int c = 0; c < 256; c++) {
+		for (size_t at = 1; at < 20; at++) {
+			char text[22];
+			memset(text, 'x', sizeof text);
+			text[0] = text[21] = '"';
+			text[at] = (char)c;
+			json_t *ours = NULL;
+			json_t *theirs = json_loadb(text, sizeof text, JSON_DECODE_ANY, NULL);
+			int rc = ocu_json_parse(text, sizeof text, MAX, &ours, NULL);
+			if ((rc == 0) != (theirs != NULL) || (theirs && !json_equal(ours, theirs)))
+				ck_abort_msg("byte %d at %zu", c, at);
+			json_decref(ours);
+			json_decref(theirs);
+		}
+	}
+}
+END_TEST
+
 /* shows: NFR-SEC-51 */
 START_TEST(anything_else_is_refused)
 {
@@ -70,6 +122,8 @@ START_TEST(anything_else_is_refused)
 	    S("[1] x"),
 	    S("[1][2]"),
 	    S("{}\0"),
+	    S("true\0"),
+	    S("1\0"),
 	    S("[1]\0[2]"),
 	    S("{\"a\":1,\"a\":1}"),
 	    S("{\"x\":{\"a\":1,\"b\":2,\"a\":3}}"),
@@ -142,18 +196,17 @@ START_TEST(nesting_is_bounded)
 	json_decref(j);
 	nested(text, OCU_JSON_DEPTH_MAX + 1, "[", "]");
 	ck_assert_int_eq(parse(text, &j, &err), OCU_E_PARSE);
-	ck_assert_ptr_nonnull(strstr(err.text, "deeper"));
+	ck_assert_ptr_nonnull(strstr(err.text, "nested too deep"));
 	nested(text, OCU_JSON_DEPTH_MAX + 1, "{\"a\\\"\":", "}");
 	ck_assert_int_eq(parse(text, &j, &err), OCU_E_PARSE);
-	ck_assert_ptr_nonnull(strstr(err.text, "deeper"));
+	ck_assert_ptr_nonnull(strstr(err.text, "nested too deep"));
 	nested(text, OCU_JSON_DEPTH_MAX / 2 + 1, "[{\"\\\\\":", "}]");
 	ck_assert_int_eq(parse(text, &j, &err), OCU_E_PARSE);
-	ck_assert_ptr_nonnull(strstr(err.text, "deeper"));
+	ck_assert_ptr_nonnull(strstr(err.text, "nested too deep"));
 }
 END_TEST
 
-/* jansson would recurse 2048 deep; a megabyte of brackets must cost nothing of that. */
-START_TEST(a_flood_of_brackets_never_reaches_the_parser)
+START_TEST(a_flood_of_brackets_ends_at_the_limit)
 {
 	size_t len = 1 << 20;
 	char *text = malloc(len);
@@ -161,7 +214,7 @@ START_TEST(a_flood_of_brackets_never_reaches_the_parser)
 	json_t *j = NULL;
 	struct ocu_error err = {0};
 	ck_assert_int_eq(ocu_json_parse(text, len, len, &j, &err), OCU_E_PARSE);
-	ck_assert_ptr_nonnull(strstr(err.text, "byte 33"));
+	ck_assert_ptr_nonnull(strstr(err.text, "line 1 column 33: nested too deep"));
 	free(text);
 }
 END_TEST
@@ -239,6 +292,35 @@ START_TEST(dump_is_compact_in_order_and_bounded)
 }
 END_TEST
 
+/* What is dumped can be read back: a tree that could not is refused, one that contains itself as well. */
+START_TEST(dump_is_no_deeper_than_parse)
+{
+	json_t *j = json_array();
+	for (int depth = 1; depth <= 40; depth++) {
+		struct ocu_buf b = OCU_BUF_INIT(MAX);
+		json_t *again = NULL;
+		ocu_buf_puts(&b, "x");
+		if (depth <= OCU_JSON_DEPTH_MAX) {
+			ck_assert_int_eq(ocu_json_dump(j, &b), 0);
+			ck_assert_int_eq(ocu_json_parse(b.data + 1, b.len - 1, MAX, &again, NULL), 0);
+			json_decref(again);
+		} else {
+			ck_assert_int_eq(ocu_json_dump(j, &b), OCU_E_INVALID);
+			ck_assert_str_eq(b.data, "x");
+		}
+		ocu_buf_reset(&b);
+		ck_assert_int_eq(ocu_json_dump_within(j, 3, &b),
+		                 depth <= OCU_JSON_DEPTH_MAX - 3 ? 0 : OCU_E_INVALID);
+		ocu_buf_done(&b);
+		j = depth % 2 ? json_pack("[o]", j) : json_pack("{s:o}", "k", j);
+	}
+	json_decref(j);
+	struct ocu_buf b = OCU_BUF_INIT(MAX);
+	ck_assert_int_eq(ocu_json_dump(NULL, &b), OCU_E_INVALID);
+	ocu_buf_done(&b);
+}
+END_TEST
+
 START_TEST(members_by_type)
 {
 	json_t *j = NULL;
@@ -265,13 +347,16 @@ int main(void)
 	TCase *c = tcase_create("json");
 
 	tcase_add_test(c, valid_documents_are_taken);
+	tcase_add_test(c, values_are_those_of_the_reference);
+	tcase_add_test(c, every_byte_in_a_string_is_judged);
 	tcase_add_test(c, anything_else_is_refused);
 	tcase_add_test(c, nesting_is_bounded);
-	tcase_add_test(c, a_flood_of_brackets_never_reaches_the_parser);
+	tcase_add_test(c, a_flood_of_brackets_ends_at_the_limit);
 	tcase_add_test(c, size_is_bounded_before_anything_else);
 	tcase_add_test(c, errors_name_line_and_column);
 	tcase_add_test(c, files);
 	tcase_add_test(c, dump_is_compact_in_order_and_bounded);
+	tcase_add_test(c, dump_is_no_deeper_than_parse);
 	tcase_add_test(c, members_by_type);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);
