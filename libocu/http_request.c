@@ -106,6 +106,7 @@ static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name
 	return MHD_YES;
 }
 
+/* Digits only; what does not fit is read as the largest number, which is over every limit. */
 static bool parse_length(const char *s, uint64_t *ret)
 {
 	uint64_t v = 0;
@@ -113,9 +114,9 @@ static bool parse_length(const char *s, uint64_t *ret)
 	if (!s || !*s)
 		return false;
 	for (; *s; s++) {
-		if (*s < '0' || *s > '9' || v > (UINT64_MAX - 9) / 10)
+		if (*s < '0' || *s > '9')
 			return false;
-		v = v * 10 + (uint64_t)(*s - '0');
+		v = v > (UINT64_MAX - 9) / 10 ? UINT64_MAX : v * 10 + (uint64_t)(*s - '0');
 	}
 	*ret = v;
 	return true;
