@@ -1,0 +1,64 @@
+/* control: see control.h. */
+#include "operatord/control.h"
+
+#include "libocu/audit.h"
+#include "libocu/err.h"
+#include "operatord/creates.h"
+#include "operatord/feed.h"
+#include "operatord/hands.h"
+#include "operatord/mint.h"
+#include "operatord/pool.h"
+
+static int open_pools(struct control *c, struct ocu_error *err)
+{
+	int rc = pool_new(&c->starts, "starts", 4, 256, err);
+
+	if (rc == 0)
+		rc = pool_new(&c->ends, "ends", 4, 1024, err);
+	if (rc == 0)
+		rc = pool_new(&c->api, "api", 4, 128, err);
+	if (rc == 0)
+		rc = pool_new(&c->revoke, "revoke", 4, 128, err);
+	return rc;
+}
+
+int control_open(struct control *c, const struct settings *cfg, const char *state_dir,
+                 const struct ocu_identity *identity, struct ocu_error *err)
+{
+	int rc;
+
+	*c = (struct control){.cfg = *cfg, .identity = identity};
+	node_init(&c->node);
+	c->creates = creates_new();
+	c->hands = hands_new();
+	if (!c->creates || !c->hands)
+		return ocu_error_set(err, OCU_E_NOMEM, "control");
+	rc = registry_open(&c->registry, state_dir, err);
+	if (rc == 0)
+		rc = mint_open(&c->mint, cfg->pki_dir, cfg->trust_domain, err);
+	return rc ? rc : open_pools(c, err);
+}
+
+int control_connect(struct control *c, struct ocu_error *err)
+{
+	int rc = ocu_audit_start(&c->audit, c->cfg.audit_url, c->identity, err);
+
+	return rc ? rc : peers_open(&c->peers, &c->cfg, c->identity, err);
+}
+
+void control_close(struct control *c)
+{
+	pool_stop(c->api);
+	pool_stop(c->revoke);
+	pool_stop(c->starts);
+	pool_stop(c->ends);
+	feed_stop(c->feed);
+	peers_close(&c->peers);
+	if (c->audit)
+		ocu_audit_stop(c->audit);
+	mint_close(c->mint);
+	registry_close(c->registry);
+	hands_free(c->hands);
+	creates_free(c->creates);
+	node_done(&c->node);
+}
