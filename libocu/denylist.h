@@ -21,8 +21,8 @@ struct ocu_denylist_opts {
 	const char *pull_url; /* REP, operatord:9203 */
 	const struct ocu_identity *identity;
 	uint64_t stale_ms; /* 0: 30000 */
-	/* An entry is new (not called for the ones of the first pull before start returned... it IS called for
-	 * every entry exactly once, whenever it arrives). Runs on the subscriber's thread. May be NULL. */
+	/* An entry is new: called for every entry exactly once, whenever it arrives, the first list's
+	 * included. Runs on the subscriber's thread. May be NULL. */
 	void (*added)(enum ocu_deny_kind kind, const char *value, void *arg);
 	void *arg;
 };
@@ -31,7 +31,8 @@ int ocu_denylist_start(struct ocu_denylist **ret, const struct ocu_denylist_opts
 void ocu_denylist_stop(struct ocu_denylist *d);
 /* 0 when not denied; OCU_E_SESSION_DENIED, OCU_E_CALLER_DENIED, OCU_E_TOKEN_REVOKED or
  * OCU_E_STALE_DENYLIST. Lock-light: meant for every request. */
-int ocu_denylist_check(struct ocu_denylist *d, enum ocu_deny_kind kind, const char *value, struct ocu_error *err);
+int ocu_denylist_check(struct ocu_denylist *d, enum ocu_deny_kind kind, const char *value,
+                       struct ocu_error *err);
 uint64_t ocu_denylist_epoch(struct ocu_denylist *d);
 int ocu_denylist_fresh(struct ocu_denylist *d); /* 1 when not stale; for /readyz */
 

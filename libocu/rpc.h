@@ -46,7 +46,8 @@ struct ocu_rpc_server_opts {
 	void *arg;
 	unsigned workers;  /* threads running handlers; 0: 8 */
 	unsigned inflight; /* requests accepted and not yet answered; more wait in the peer; 0: 256 */
-	/* A refused request: peer may be NULL when unknown. Runs on a worker. May be NULL. */
+	/* A refused request, or (method 0) a connection refused in its handshake: peer is NULL when unknown. Runs on a
+	 * worker. May be NULL. */
 	void (*refused)(const struct ocu_peer *peer, uint32_t method, const struct ocu_error *why, void *arg);
 };
 

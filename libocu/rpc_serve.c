@@ -3,6 +3,7 @@
  * queue; everything a peer sent is looked at on a worker. Identity is taken from the connection when it is
  * made and never from a message.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,26 +196,68 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 	nng_ctx_send(slot->ctx, slot->aio);
 }
 
-static struct ocu_rpc_call *dequeue(struct ocu_rpc_server *s)
+/* --- workers --- */
+
+void ocu_rpc_server_note(void *server, const char *why, const char *uri)
 {
-	struct ocu_rpc_call *c;
+	struct ocu_rpc_server *s = server;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->head && !s->closed)
-		pthread_cond_wait(&s->work, &s->lock);
-	c = s->closed ? NULL : s->head;
-	if (c)
-		s->head = c->next;
+	if (s->refusals_count < OCU_RPC_REFUSALS_MAX && !s->closed) {
+		unsigned at = (s->refusals_head + s->refusals_count++) % OCU_RPC_REFUSALS_MAX;
+
+		snprintf(s->refusals[at].why, sizeof s->refusals[at].why, "%s", why);
+		snprintf(s->refusals[at].uri, sizeof s->refusals[at].uri, "%s", uri);
+		pthread_cond_signal(&s->work);
+	}
 	pthread_mutex_unlock(&s->lock);
-	return c;
+}
+
+static void tell_refusal(const struct ocu_rpc_server *s, const struct ocu_rpc_refusal *r)
+{
+	struct ocu_error err = {0};
+	struct ocu_peer peer;
+	bool known = ocu_peer_parse(&peer, s->o.identity->trust_domain, r->uri, NULL) == 0;
+
+	ocu_error_set(&err, OCU_E_PEER_UNKNOWN, "connection refused: %s", r->why);
+	if (s->o.refused)
+		s->o.refused(known ? &peer : NULL, 0, &err, s->o.arg);
+}
+
+/* Waits for work: a call, or else (NULL) a refusal in *refusal. False when the server closes. Calls go first.
+ */
+static bool take_work(struct ocu_rpc_server *s, struct ocu_rpc_call **call, struct ocu_rpc_refusal *refusal)
+{
+	bool open;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->head && !s->refusals_count && !s->closed)
+		pthread_cond_wait(&s->work, &s->lock);
+	open = !s->closed;
+	*call = s->head;
+	if (open && s->head) {
+		s->head = s->head->next;
+	} else if (open) {
+		*refusal = s->refusals[s->refusals_head];
+		s->refusals_head = (s->refusals_head + 1) % OCU_RPC_REFUSALS_MAX;
+		s->refusals_count--;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return open;
 }
 
 void *ocu_rpc_worker(void *arg)
 {
+	struct ocu_rpc_server *s = arg;
+	struct ocu_rpc_refusal refusal;
 	struct ocu_rpc_call *c;
 
-	while ((c = dequeue(arg)) != NULL)
-		ocu_rpc_call_run(c);
+	while (take_work(s, &c, &refusal)) {
+		if (c)
+			ocu_rpc_call_run(c);
+		else
+			tell_refusal(s, &refusal);
+	}
 	return NULL;
 }
 

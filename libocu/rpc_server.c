@@ -119,13 +119,23 @@ static int start_workers(struct ocu_rpc_server *s, struct ocu_error *err)
 	return 0;
 }
 
+static void watch_released(void *server)
+{
+	ocu_rpc_server_unref(server);
+}
+
 static int listen_on(struct ocu_rpc_server *s, struct ocu_error *err)
 {
 	OCU_BUF struct ocu_buf allow = OCU_BUF_INIT(OCU_COMP_COUNT * (OCU_SPIFFE_MAX + 4));
 	nng_tls_config *tls;
+	struct ocu_tls_watch watch = {.refused = ocu_rpc_server_note, .release = watch_released, .arg = s};
 	int rv = allow_list(&s->o, &allow, err);
 
-	if (rv != 0 || (rv = ocu_tls_config(&tls, NNG_TLS_MODE_SERVER, s->o.identity, allow.data, err)) != 0)
+	if (rv != 0)
+		return rv;
+	atomic_fetch_add(&s->refs, 1);
+	rv = ocu_tls_config_watched(&tls, NNG_TLS_MODE_SERVER, s->o.identity, allow.data, &watch, err);
+	if (rv != 0)
 		return rv;
 	rv = nng_listener_create(&s->listener, s->socket, s->o.url);
 	if (rv == 0)

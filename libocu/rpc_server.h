@@ -33,6 +33,13 @@ struct ocu_rpc_slot {
 	bool sending; /* what the aio is doing, while it is doing something */
 };
 
+/* A connection that the TLS engine refused, to be told to the owner by a worker. */
+struct ocu_rpc_refusal {
+	char why[96];
+	char uri[OCU_SPIFFE_MAX];
+};
+#define OCU_RPC_REFUSALS_MAX 64 /* waiting; more are dropped */
+
 /* A request from arrival to answer. */
 struct ocu_rpc_call {
 	struct ocu_rpc_call *next; /* in the queue */
@@ -54,13 +61,15 @@ struct ocu_rpc_server {
 	unsigned nslots;
 	pthread_t *workers;
 	unsigned nworkers;
-	atomic_uint refs; /* the owner, and every call */
+	atomic_uint refs; /* the owner, every call, and the TLS configuration */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* queue not empty, or stopping */
 	pthread_cond_t idle; /* active or sending went down */
 	struct ocu_rpc_call *head, *tail;
 	struct ocu_rpc_link *links;
+	struct ocu_rpc_refusal refusals[OCU_RPC_REFUSALS_MAX];
+	unsigned refusals_head, refusals_count;
 	unsigned active;  /* calls that exist */
 	unsigned sending; /* answers on their way into nng */
 	bool draining;    /* no new calls */
@@ -78,6 +87,8 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg);
 /* Under the lock: every answer has left through its connection. */
 bool ocu_rpc_server_flushed(struct ocu_rpc_server *s);
 void *ocu_rpc_worker(void *server);
+/* The engine's watch: takes note for a worker. */
+void ocu_rpc_server_note(void *server, const char *why, const char *uri);
 void ocu_rpc_slot_receive(struct ocu_rpc_slot *slot);
 void ocu_rpc_slot_callback(void *slot);
 void ocu_rpc_pipe_added(nng_pipe pipe, nng_pipe_ev event, void *server);

@@ -20,7 +20,6 @@
 
 #include <nng/supplemental/tls/engine.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,12 +28,14 @@
 
 #include "libocu/err.h"
 #include "libocu/pki.h"
+#include "libocu/tls_bio.h"
+#include "libocu/tls_context.h"
 #include "libocu/tls_frame.h"
 #include "libocu/tls_half_open.h"
 #include "libocu/tls_peer.h"
 
 /* One TLS record must fit nng's 16 KiB send buffer with its framing, or it costs two writes to the socket. */
-enum { RECORD_MAX = 16384 - 256, CHAIN_MAX = 4 };
+enum { RECORD_MAX = 16384 - 256 };
 
 struct nng_tls_engine_config {
 	SSL_CTX *ctx;
@@ -42,6 +43,7 @@ struct nng_tls_engine_config {
 	bool server;
 	bool mutual; /* auth mode REQUIRED was set */
 	struct ocu_tls_doorway doorway;
+	struct ocu_tls_watch watch;
 };
 
 struct nng_tls_engine_conn {
@@ -52,16 +54,15 @@ struct nng_tls_engine_conn {
 	bool dead; /* failed once, fails for ever */
 	struct ocu_tls_half_open place;
 	struct ocu_tls_frame frame;
-	size_t held_len; /* bytes of an unfinished frame */
-	uint64_t sent;   /* messages written whole, the greeting aside */
-	char peer[OCU_SPIFFE_MAX];
+	size_t held_len;           /* bytes of an unfinished frame */
+	uint64_t sent;             /* messages written whole, the greeting aside */
+	char peer[OCU_SPIFFE_MAX]; /* the certificate's id; nobody's until the handshake is done */
 	uint8_t held[RECORD_MAX];
 };
 
 static struct {
 	pthread_once_t once;
 	int result;
-	BIO_METHOD *bio;
 	int conn_index; /* SSL -> nng_tls_engine_conn */
 } engine = {.once = PTHREAD_ONCE_INIT, .result = OCU_E_INTERNAL};
 
@@ -72,45 +73,9 @@ static _Thread_local struct {
 	uint64_t sent;
 } asked;
 
-/* --- nng's buffers as an OpenSSL BIO --- */
-
-static int bio_write(BIO *b, const char *data, size_t n, size_t *written)
-{
-	size_t size = n;
-	int rv;
-
-	BIO_clear_retry_flags(b);
-	rv = nng_tls_engine_send(BIO_get_data(b), (const uint8_t *)data, &size);
-	if (rv == NNG_EAGAIN)
-		BIO_set_retry_write(b);
-	if (rv != 0)
-		return 0;
-	*written = size;
-	return 1;
-}
-
-static int bio_read(BIO *b, char *data, size_t n, size_t *got)
-{
-	size_t size = n;
-	int rv;
-
-	BIO_clear_retry_flags(b);
-	rv = nng_tls_engine_recv(BIO_get_data(b), (uint8_t *)data, &size);
-	if (rv == NNG_EAGAIN)
-		BIO_set_retry_read(b);
-	if (rv != 0)
-		return 0;
-	*got = size;
-	return 1;
-}
-
-static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
-{
-	(void)b;
-	(void)num;
-	(void)ptr;
-	return cmd == BIO_CTRL_FLUSH;
-}
+/* The watch for the configuration that this thread is making: nng passes nothing of the sort to
+ * config_init(). */
+static _Thread_local const struct ocu_tls_watch *next_watch;
 
 /* --- connections --- */
 
@@ -118,17 +83,14 @@ static int verify_peer(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	nng_tls_engine_conn *c = SSL_get_ex_data(ssl, engine.conn_index);
-	char uri[OCU_SPIFFE_MAX];
 
 	if (!ok || X509_STORE_CTX_get_error_depth(store) != 0)
 		return ok;
-	if (!ocu_tls_peer_uri(X509_STORE_CTX_get0_cert(store), uri, sizeof uri) ||
-	    !ocu_tls_peer_allowed(c->config->allow, uri)) {
-		X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
-		return 0;
-	}
-	memcpy(c->peer, uri, sizeof c->peer);
-	return 1;
+	if (ocu_tls_peer_uri(X509_STORE_CTX_get0_cert(store), c->peer, sizeof c->peer) &&
+	    ocu_tls_peer_allowed(c->config->allow, c->peer))
+		return 1;
+	X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+	return 0;
 }
 
 static bool stream_alive(nng_tls_engine_conn *c)
@@ -138,8 +100,26 @@ static bool stream_alive(nng_tls_engine_conn *c)
 	return nng_stream_get_addr((nng_stream *)c->tls, NNG_OPT_REMADDR, &sa) == 0;
 }
 
-static int conn_fail(nng_tls_engine_conn *c)
+/* What to say about a handshake that failed: the certificate's fault, else what OpenSSL's queue says. */
+static const char *refusal(const nng_tls_engine_conn *c)
 {
+	long verify = SSL_get_verify_result(c->ssl);
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	if (verify == X509_V_ERR_APPLICATION_VERIFICATION)
+		return c->peer[0] ? "certificate not allowed here"
+		                  : "certificate without exactly one usable URI name";
+	if (verify != X509_V_OK)
+		return X509_verify_cert_error_string(verify);
+	return reason ? reason : "connection cut";
+}
+
+static int conn_fail(nng_tls_engine_conn *c, const char *why)
+{
+	const struct ocu_tls_watch *w = &c->config->watch;
+
+	if (!c->open && !c->dead && c->config->server && w->refused)
+		w->refused(w->arg, why ? why : refusal(c), c->peer);
 	c->dead = true;
 	ERR_clear_error();
 	return c->open ? NNG_ECONNRESET : NNG_EPEERAUTH;
@@ -152,7 +132,7 @@ static int conn_wait_or_fail(nng_tls_engine_conn *c, int result)
 
 	if ((why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) && stream_alive(c))
 		return NNG_EAGAIN;
-	return conn_fail(c);
+	return conn_fail(c, NULL);
 }
 
 static int conn_write(nng_tls_engine_conn *c, const uint8_t *data, size_t len)
@@ -166,20 +146,21 @@ static int conn_write(nng_tls_engine_conn *c, const uint8_t *data, size_t len)
 /* Drives the handshake, then lets the held greeting out. 0 once the connection is open. */
 static int conn_open(nng_tls_engine_conn *c)
 {
+	static const char too_many[] = "too many unfinished handshakes";
 	int r;
 
 	if (c->dead)
-		return conn_fail(c);
+		return conn_fail(c, NULL);
 	ERR_clear_error();
 	if (c->open)
 		return 0;
 	if (ocu_tls_doorway_evicted(&c->config->doorway, &c->place))
-		return conn_fail(c);
+		return conn_fail(c, too_many);
 	r = SSL_do_handshake(c->ssl);
 	if (r != 1)
 		return conn_wait_or_fail(c, r);
 	if (!ocu_tls_doorway_settle(&c->config->doorway, &c->place))
-		return conn_fail(c);
+		return conn_fail(c, too_many);
 	if (c->held_len > 0 && (r = conn_write(c, c->held, c->held_len)) != 0)
 		return r;
 	c->held_len = 0;
@@ -258,7 +239,7 @@ static int conn_init(nng_tls_engine_conn *c, void *tls, nng_tls_engine_config *c
 
 	if (!config->mutual || !config->allow || !*config->allow)
 		return NNG_EPEERAUTH;
-	bio = BIO_new(engine.bio);
+	bio = ocu_tls_bio_new(tls);
 	c->ssl = SSL_new(config->ctx);
 	if (!bio || !c->ssl || !SSL_set_ex_data(c->ssl, engine.conn_index, c)) {
 		BIO_free(bio);
@@ -268,8 +249,6 @@ static int conn_init(nng_tls_engine_conn *c, void *tls, nng_tls_engine_config *c
 	}
 	c->tls = tls;
 	c->config = config;
-	BIO_set_data(bio, tls);
-	BIO_set_init(bio, 1);
 	SSL_set_bio(c->ssl, bio, bio);
 	if (config->server)
 		SSL_set_accept_state(c->ssl);
@@ -295,18 +274,12 @@ static bool conn_verified(nng_tls_engine_conn *c)
 static int config_init(nng_tls_engine_config *f, nng_tls_mode mode)
 {
 	f->server = mode == NNG_TLS_MODE_SERVER;
-	f->ctx = SSL_CTX_new(f->server ? TLS_server_method() : TLS_client_method());
-	if (!f->ctx || SSL_CTX_set_min_proto_version(f->ctx, TLS1_3_VERSION) != 1 ||
-	    SSL_CTX_set_num_tickets(f->ctx, 0) != 1) {
-		SSL_CTX_free(f->ctx);
+	f->ctx = ocu_tls_context_new(f->server, verify_peer);
+	if (!f->ctx)
 		return NNG_ECRYPTO;
-	}
-	SSL_CTX_set_session_cache_mode(f->ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(f->ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_read_ahead(f->ctx, 1);
-	SSL_CTX_set_verify(f->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_peer);
-	SSL_CTX_set_verify_depth(f->ctx, CHAIN_MAX);
 	ocu_tls_doorway_init(&f->doorway);
+	if (next_watch)
+		f->watch = *next_watch;
 	return 0;
 }
 
@@ -315,6 +288,8 @@ static void config_fini(nng_tls_engine_config *f)
 	SSL_CTX_free(f->ctx);
 	free(f->allow);
 	ocu_tls_doorway_done(&f->doorway);
+	if (f->watch.release)
+		f->watch.release(f->watch.arg);
 }
 
 static int config_server_name(nng_tls_engine_config *f, const char *allow)
@@ -336,55 +311,16 @@ static int config_auth(nng_tls_engine_config *f, nng_tls_auth_mode mode)
 
 static int config_ca(nng_tls_engine_config *f, const char *pem, const char *crl)
 {
-	BIO *bio = BIO_new_mem_buf(pem, -1);
-	unsigned added = 0;
-	X509 *cert;
-
 	/* Revocation lists are not part of this design; one that would be ignored is refused. */
-	if (!bio || crl) {
-		BIO_free(bio);
+	if (crl)
 		return NNG_ENOTSUP;
-	}
-	while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		added += X509_STORE_add_cert(SSL_CTX_get_cert_store(f->ctx), cert) == 1;
-		X509_free(cert);
-	}
-	BIO_free(bio);
-	ERR_clear_error();
-	return added > 0 ? 0 : NNG_ECRYPTO;
-}
-
-static int use_chain(SSL_CTX *ctx, BIO *bio)
-{
-	X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	int good = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
-
-	X509_free(cert);
-	while (good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		good = SSL_CTX_add1_chain_cert(ctx, cert) == 1;
-		X509_free(cert);
-	}
-	return good;
+	return ocu_tls_context_trust(f->ctx, pem) ? 0 : NNG_ECRYPTO;
 }
 
 static int config_own_cert(nng_tls_engine_config *f, const char *cert, const char *key, const char *password)
 {
-	BIO *cert_bio = BIO_new_mem_buf(cert, -1);
-	BIO *key_bio = BIO_new_mem_buf(key, -1);
-	EVP_PKEY *pkey = NULL;
-	bool good = false;
-
 	(void)password; /* key files are protected by their mode, never by a password */
-	if (cert_bio && key_bio && use_chain(f->ctx, cert_bio)) {
-		pkey = PEM_read_bio_PrivateKey(key_bio, NULL, NULL, (void *)"");
-		good = pkey && SSL_CTX_use_PrivateKey(f->ctx, pkey) == 1 &&
-		       SSL_CTX_check_private_key(f->ctx) == 1;
-	}
-	EVP_PKEY_free(pkey);
-	BIO_free(key_bio);
-	BIO_free(cert_bio);
-	ERR_clear_error();
-	return good ? 0 : NNG_ECRYPTO;
+	return ocu_tls_context_identify(f->ctx, cert, key) ? 0 : NNG_ECRYPTO;
 }
 
 static int config_version(nng_tls_engine_config *f, nng_tls_version low, nng_tls_version high)
@@ -426,9 +362,7 @@ static void engine_register(void)
 	};
 
 	engine.conn_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-	engine.bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "nng");
-	if (engine.conn_index < 0 || !engine.bio || !BIO_meth_set_write_ex(engine.bio, bio_write) ||
-	    !BIO_meth_set_read_ex(engine.bio, bio_read) || !BIO_meth_set_ctrl(engine.bio, bio_ctrl))
+	if (engine.conn_index < 0 || !ocu_tls_bio_register())
 		return;
 	(void)nng_tls_engine_name();
 	if (nng_tls_engine_register(&table) == 0 && strcmp(nng_tls_engine_name(), table.name) == 0)
@@ -443,30 +377,68 @@ int ocu_tls_engine_register(struct ocu_error *err)
 	return 0;
 }
 
-int ocu_tls_config(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id, const char *allow,
-                   struct ocu_error *err)
+static int config_fill(nng_tls_config *f, const struct ocu_identity *id, const char *allow,
+                       struct ocu_error *err)
 {
-	nng_tls_config *f;
-	const char *step = "allocation";
+	const char *step = "allow-list";
+	int rv = nng_tls_config_server_name(f, allow);
+
+	if (rv == 0) {
+		step = "auth mode";
+		rv = nng_tls_config_auth_mode(f, NNG_TLS_AUTH_MODE_REQUIRED);
+	}
+	if (rv == 0) {
+		step = "CA";
+		rv = nng_tls_config_ca_chain(f, id->ca_pem, NULL);
+	}
+	if (rv == 0) {
+		step = "certificate and key";
+		rv = nng_tls_config_own_cert(f, id->cert_pem, id->key_pem, NULL);
+	}
+	return rv == 0
+	           ? 0
+	           : ocu_error_set(err, OCU_E_CONFIG, "TLS configuration, %s: %s", step, nng_strerror(rv));
+}
+
+/* The watch is the configuration's from the moment this succeeds. */
+static int config_alloc(nng_tls_config **ret, nng_tls_mode mode, const char *allow,
+                        const struct ocu_tls_watch *watch, struct ocu_error *err)
+{
 	int rv = ocu_tls_engine_register(err);
 
 	if (rv != 0)
 		return rv;
 	if (!allow || !*allow)
 		return ocu_error_set(err, OCU_E_INVALID, "TLS configuration without an allow-list");
-	if ((rv = nng_tls_config_alloc(&f, mode)) != 0)
-		return ocu_error_set(err, OCU_E_NOMEM, "TLS configuration: %s", nng_strerror(rv));
-	if (step = "allow-list",
-	    (rv = nng_tls_config_server_name(f, allow)) != 0 ||
-	        (step = "auth mode", (rv = nng_tls_config_auth_mode(f, NNG_TLS_AUTH_MODE_REQUIRED)) != 0) ||
-	        (step = "CA", (rv = nng_tls_config_ca_chain(f, id->ca_pem, NULL)) != 0) ||
-	        (step = "certificate and key",
-	         (rv = nng_tls_config_own_cert(f, id->cert_pem, id->key_pem, NULL)) != 0)) {
+	next_watch = watch;
+	rv = nng_tls_config_alloc(ret, mode);
+	next_watch = NULL;
+	return rv == 0 ? 0 : ocu_error_set(err, OCU_E_NOMEM, "TLS configuration: %s", nng_strerror(rv));
+}
+
+int ocu_tls_config_watched(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id,
+                           const char *allow, const struct ocu_tls_watch *watch, struct ocu_error *err)
+{
+	nng_tls_config *f;
+	int rv = config_alloc(&f, mode, allow, watch, err);
+
+	if (rv != 0) {
+		if (watch && watch->release)
+			watch->release(watch->arg);
+		return rv;
+	}
+	if ((rv = config_fill(f, id, allow, err)) != 0) {
 		nng_tls_config_free(f);
-		return ocu_error_set(err, OCU_E_CONFIG, "TLS configuration, %s: %s", step, nng_strerror(rv));
+		return rv;
 	}
 	*ret = f;
 	return 0;
+}
+
+int ocu_tls_config(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id, const char *allow,
+                   struct ocu_error *err)
+{
+	return ocu_tls_config_watched(ret, mode, id, allow, NULL, err);
 }
 
 int ocu_tls_pipe_peer(nng_pipe pipe, char *out)

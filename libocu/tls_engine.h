@@ -19,6 +19,18 @@ int ocu_tls_engine_register(struct ocu_error *err);
  * with nng_tls_config_free(). */
 int ocu_tls_config(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id, const char *allow,
                    struct ocu_error *err);
+/* Hears of connections that a listener's engine refused: why in a few words, and the URI of the certificate
+ * when it is a good one that is not on the allow-list, else "". `refused` runs on nng's threads under a lock
+ * of nng's: it may only take note. `release` is called once, when the configuration is gone (or could not be
+ * made) and nothing will be heard any more. */
+struct ocu_tls_watch {
+	void (*refused)(void *arg, const char *why, const char *uri);
+	void (*release)(void *arg);
+	void *arg;
+};
+/* ocu_tls_config() with a watch, which is copied. */
+int ocu_tls_config_watched(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id,
+                           const char *allow, const struct ocu_tls_watch *watch, struct ocu_error *err);
 /* The verified URI SAN of the pipe's peer, or -1 when there is none. out holds OCU_SPIFFE_MAX. */
 int ocu_tls_pipe_peer(nng_pipe p, char *out);
 /* How many messages have been written whole to the pipe's connection. -1 when the pipe is gone. */
