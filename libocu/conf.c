@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "libocu/buf.h"
-#include "libocu/cleanup.h"
 #include "libocu/conf_internal.h"
 #include "libocu/err.h"
 
@@ -155,9 +154,9 @@ static int find_base(struct loading *l)
 	if (!l->file)
 		return getcwd(l->base, sizeof l->base) ? 0
 		                                       : ocu_error_errno(l->err, OCU_E_IO, errno, "getcwd");
-	OCU_FREE char *copy = strdup(l->file);
-	if (!copy)
-		return ocu_error_set(l->err, OCU_E_NOMEM, "out of memory");
+	char copy[PATH_MAX]; /* dirname() writes to what it is given */
+	if (snprintf(copy, sizeof copy, "%s", l->file) >= (int)sizeof copy)
+		return ocu_error_set(l->err, OCU_E_CONFIG, "configuration file: path too long");
 	if (!realpath(dirname(copy), l->base))
 		return ocu_error_errno(l->err, OCU_E_CONFIG, errno, "%s", l->file);
 	return 0;

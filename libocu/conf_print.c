@@ -6,7 +6,8 @@
 #include "libocu/conf.h"
 #include "libocu/conf_internal.h"
 
-#define LINE_LEN 4096
+#define CELL_MAX   4096
+#define OPTION_MAX 16384
 
 static const char *const type_names[] = {
     [OCU_CONF_STRING] = "text",       [OCU_CONF_PATH] = "path",
@@ -80,7 +81,7 @@ static void reference_option(struct ocu_buf *b, const char *daemon, const struct
 {
 	char env[128];
 	conf_env_name(env, sizeof env, daemon, opt->key);
-	struct ocu_buf cell = OCU_BUF_INIT(LINE_LEN);
+	struct ocu_buf cell = OCU_BUF_INIT(CELL_MAX);
 	put_type(&cell, opt);
 	ocu_buf_printf(b, "| `%s` | ", opt->key);
 	put_cell(b, cell.data);
@@ -98,7 +99,7 @@ static void reference_option(struct ocu_buf *b, const char *daemon, const struct
 static void print_options(const char *daemon, const struct ocu_conf_opt *table, FILE *out,
                           void (*option)(struct ocu_buf *, const char *, const struct ocu_conf_opt *))
 {
-	struct ocu_buf b = OCU_BUF_INIT(4 * LINE_LEN);
+	struct ocu_buf b = OCU_BUF_INIT(OPTION_MAX);
 	for (; table->key; table++) {
 		ocu_buf_reset(&b);
 		option(&b, daemon, table);

@@ -256,19 +256,9 @@ static bool item(struct parser *p, json_t *list, int depth)
 	return json_array_append_new(list, v) == 0 ? true : fail(p, NULL);
 }
 
-static bool member(struct parser *p, json_t *object, int depth)
+/* After the key: the colon and the value. */
+static bool member_value(struct parser *p, json_t *object, int depth, const struct text *key)
 {
-	struct text key;
-	if (peek(p) != '"')
-		return fail(p, "expected a key");
-	if (!string(p, &key))
-		return false;
-	/* An escaped key lies in the scratch buffer, which the value will need. */
-	OCU_FREE char *kept = NULL;
-	if (key.s == p->scratch.data)
-		key.s = kept = ocu_buf_steal(&p->scratch);
-	if (!key.s)
-		return fail(p, NULL);
 	if (peek(p) != ':')
 		return fail(p, "expected ':'");
 	p->at++;
@@ -276,9 +266,25 @@ static bool member(struct parser *p, json_t *object, int depth)
 	if (!v)
 		return false;
 	size_t before = json_object_size(object);
-	if (json_object_setn_new_nocheck(object, key.s, key.len, v))
+	if (json_object_setn_new_nocheck(object, key->s, key->len, v))
 		return fail(p, NULL);
 	return json_object_size(object) > before ? true : fail(p, "duplicate key");
+}
+
+static bool member(struct parser *p, json_t *object, int depth)
+{
+	struct text key;
+	if (peek(p) != '"')
+		return fail(p, "expected a key");
+	if (!string(p, &key))
+		return false;
+	if (key.s != p->scratch.data)
+		return member_value(p, object, depth, &key);
+	/* An escaped key lies in the scratch buffer, which the value will need. */
+	char *kept = ocu_buf_steal(&p->scratch);
+	bool done = member_value(p, object, depth, &key);
+	free(kept);
+	return done;
 }
 
 /* At the opening bracket. */

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libocu/cleanup.h"
 #include "libocu/err.h"
 #include "libocu/json.h"
 #include "libocu/schema_node.h"
@@ -43,11 +42,6 @@ static void node_free(struct schema_node *n)
 	free(n->props);
 	free(n->any_of);
 	free(n);
-}
-
-static void node_cleanup(struct schema_node **n)
-{
-	node_free(*n);
 }
 
 static int bad(struct ocu_error *err, const char *what)
@@ -278,33 +272,38 @@ static int close_object(struct schema_node *n, json_t *j, struct ocu_error *err)
 	return 0;
 }
 
-static struct schema_node *compile(json_t *j, int depth, struct ocu_error *err)
+static int fill(struct schema_node *n, json_t *j, int depth, struct ocu_error *err)
 {
-	if (!json_is_object(j) || depth > OCU_JSON_DEPTH_MAX) {
-		bad(err, "a schema must be an object and not nested too deep");
-		return NULL;
-	}
-	OCU_CLEANUP(node_cleanup) struct schema_node *n = calloc(1, sizeof *n);
-	if (!n) {
-		ocu_error_set(err, OCU_E_NOMEM, "out of memory");
-		return NULL;
-	}
 	n->max_items = n->max_length = SIZE_MAX;
 	const char *key;
 	json_t *v;
 	json_object_foreach(j, key, v)
 	{
 		const struct keyword *k = keyword_find(key);
-		if (!k) {
-			ocu_error_set(err, OCU_E_CONFIG, "schema: keyword \"%s\" is not supported", key);
-			return NULL;
-		}
-		if (k->compile(n, v, depth, err))
-			return NULL;
+		if (!k)
+			return ocu_error_set(err, OCU_E_CONFIG, "schema: keyword \"%s\" is not supported",
+			                     key);
+		int rc = k->compile(n, v, depth, err);
+		if (rc)
+			return rc;
 	}
-	if (close_object(n, j, err))
+	return close_object(n, j, err);
+}
+
+static struct schema_node *compile(json_t *j, int depth, struct ocu_error *err)
+{
+	if (!json_is_object(j) || depth > OCU_JSON_DEPTH_MAX) {
+		bad(err, "a schema must be an object and not nested too deep");
 		return NULL;
-	return ocu_steal(&n);
+	}
+	struct schema_node *n = calloc(1, sizeof *n);
+	if (!n)
+		ocu_error_set(err, OCU_E_NOMEM, "out of memory");
+	else if (fill(n, j, depth, err)) {
+		node_free(n);
+		n = NULL;
+	}
+	return n;
 }
 
 int ocu_schema_new(struct ocu_schema **ret, json_t *schema, struct ocu_error *err)

@@ -12,7 +12,8 @@
 #include "libocu/err.h"
 #include "libocu/json.h"
 
-#define MAX 65536
+#define MAX    65536
+#define DUMPED ((size_t)16 * MAX)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,11 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!reference || !json_equal(j, reference))
 		abort();
 	json_decref(reference);
-	struct ocu_buf text = OCU_BUF_INIT(16 * MAX);
+	struct ocu_buf text = OCU_BUF_INIT(DUMPED);
 	json_t *again = NULL;
 	if (size > MAX || depth_of(j) > OCU_JSON_DEPTH_MAX)
 		abort();
-	if (ocu_json_dump(j, &text) || ocu_json_parse(text.data, text.len, 16 * MAX, &again, &err))
+	if (ocu_json_dump(j, &text) || ocu_json_parse(text.data, text.len, DUMPED, &again, &err))
 		abort();
 	if (!json_equal(j, again))
 		abort();

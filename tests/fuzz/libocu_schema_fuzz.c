@@ -13,7 +13,8 @@
 #include "libocu/json.h"
 #include "libocu/schema.h"
 
-#define MAX 65536
+#define MAX    65536
+#define DUMPED ((size_t)16 * MAX)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,7 +34,7 @@ static struct ocu_schema *schema_of(const char *line, size_t len)
 	json_t *j = NULL;
 	struct ocu_error err = {0};
 	if (ocu_json_parse(line, len, MAX, &j, NULL) == 0) {
-		struct ocu_buf text = OCU_BUF_INIT(16 * MAX);
+		struct ocu_buf text = OCU_BUF_INIT(DUMPED);
 		bool has_pattern = ocu_json_dump(j, &text) || strstr(text.data, "\"pattern\"");
 		ocu_buf_done(&text);
 		int rc = has_pattern ? OCU_E_CONFIG : ocu_schema_new(&s, j, &err);

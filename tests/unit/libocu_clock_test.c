@@ -13,8 +13,8 @@
 #include "libocu/clock.h"
 #include "libocu/err.h"
 
-#define MINUTE 60000
-#define HOUR   3600000
+#define MINUTE INT64_C(60000)
+#define HOUR   INT64_C(3600000)
 /* 2026-11-23T20:51:00.123Z */
 #define NOW INT64_C(1795467060123)
 
@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(rfc3339_agrees_with_gmtime)
 {
-	for (int64_t s = 0; s < INT64_C(16725225600); s += 86399 * 3) {
+	for (int64_t s = 0; s < INT64_C(16725225600); s += 259197) {
 		time_t t = (time_t)s;
 		struct tm tm;
 		char want[40], got[32];

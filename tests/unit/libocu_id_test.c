@@ -17,8 +17,8 @@
 #include "libocu/id.h"
 
 #define COUNT   100000
-#define THREADS 4
-#define EACH    5000
+#define THREADS ((size_t)4)
+#define EACH    ((size_t)5000)
 
 static atomic_int frozen;
 static atomic_int fill = -1; /* byte that getrandom gives, -1: real randomness */
@@ -154,7 +154,7 @@ static char made[THREADS * EACH][OCU_ID_MAX];
 static void *maker(void *arg)
 {
 	char(*out)[OCU_ID_MAX] = arg;
-	for (int i = 0; i < EACH; i++)
+	for (size_t i = 0; i < EACH; i++)
 		ocu_id_new(OCU_ID_TRACE, out[i]);
 	return NULL;
 }
@@ -167,15 +167,15 @@ static int by_text(const void *a, const void *b)
 START_TEST(threads_do_not_share_ids)
 {
 	pthread_t t[THREADS];
-	for (int i = 0; i < THREADS; i++)
+	for (size_t i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&t[i], NULL, maker, made[i * EACH]), 0);
-	for (int i = 0; i < THREADS; i++)
+	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	for (int i = 0; i < THREADS; i++)
-		for (int k = 1; k < EACH; k++)
+	for (size_t i = 0; i < THREADS; i++)
+		for (size_t k = 1; k < EACH; k++)
 			ck_assert_int_lt(strcmp(made[i * EACH + k - 1], made[i * EACH + k]), 0);
 	qsort(made, THREADS * EACH, OCU_ID_MAX, by_text);
-	for (int i = 1; i < THREADS * EACH; i++)
+	for (size_t i = 1; i < THREADS * EACH; i++)
 		ck_assert_str_ne(made[i - 1], made[i]);
 }
 END_TEST

@@ -301,8 +301,8 @@ START_TEST(errors_repeat_little_of_the_value)
 
 	/* Never half a character at the end of the allowance. */
 	char wide[200] = "";
-	for (int i = 0; i < 40; i++)
-		memcpy(wide + i * 3, "\xe2\x82\xac", 4);
+	for (size_t i = 0; i < 120; i += 3)
+		memcpy(wide + i, "\xe2\x82\xac", 4);
 	s = compiled("{\"type\":\"object\"}");
 	v = json_pack("{s:i}", wide, 1);
 	ck_assert_int_eq(ocu_schema_check(s, v, &err), OCU_E_UNKNOWN_FIELD);
