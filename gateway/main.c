@@ -20,6 +20,7 @@
 #include "libocu/pki.h"
 
 #define DRAIN_MS 8000
+#define START_WAIT_MS 5000
 
 static int ready(void *arg, char *why, size_t size)
 {
@@ -129,6 +130,9 @@ int main(int argc, char **argv)
 	ocu_daemon_init(&g.d, argc, argv, &gateway_spec);
 	if (open_resources(&g, &err) || drop_rights(&g, &err) || connect_peers(&g, &err) || serve(&g, &err))
 		ocu_daemon_fatal(&g.d, &err);
+	/* A gateway without operatord serves too, and refuses; readiness is held back only so that starting in order works. */
+	if (ocu_denylist_wait(g.denylist, START_WAIT_MS, &err))
+		ocu_log_error(OCU_LOG_WARN, "gateway.degraded", NULL, &err);
 	ocu_daemon_ready(&g.d);
 	ocu_daemon_wait(&g.d);
 	stop(&g);

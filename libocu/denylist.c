@@ -34,13 +34,19 @@ struct ocu_denylist {
 	atomic_ullong epoch;
 	atomic_ullong heard_ms;    /* when the list was last known to be whole; 0: never */
 	char history[HISTORY_MAX]; /* "": nothing pulled yet. The thread's own */
+	pthread_mutex_t wait_lock;
+	pthread_cond_t heard_first;
 };
 
 /* --- applying --- */
 
 static void heard(struct ocu_denylist *d)
 {
-	atomic_store(&d->heard_ms, ocu_mono_ms());
+	if (atomic_exchange(&d->heard_ms, ocu_mono_ms()) != 0)
+		return;
+	pthread_mutex_lock(&d->wait_lock);
+	pthread_cond_broadcast(&d->heard_first);
+	pthread_mutex_unlock(&d->wait_lock);
 }
 
 /* Tells the owner what is new. Only this thread changes the set, so it reads without the lock, and `added`
@@ -200,6 +206,19 @@ int ocu_denylist_fresh(struct ocu_denylist *d)
 	return at != 0 && ocu_mono_ms() - at < d->o.stale_ms;
 }
 
+int ocu_denylist_wait(struct ocu_denylist *d, unsigned timeout_ms, struct ocu_error *err)
+{
+	struct timespec end = ocu_after_ms(timeout_ms);
+	bool heard;
+
+	pthread_mutex_lock(&d->wait_lock);
+	while (!(heard = atomic_load(&d->heard_ms) != 0))
+		if (!ocu_cond_wait_until(&d->heard_first, &d->wait_lock, &end))
+			break;
+	pthread_mutex_unlock(&d->wait_lock);
+	return heard ? 0 : ocu_error_set(err, OCU_E_UNAVAILABLE, "operatord's denylist did not arrive in %u ms", timeout_ms);
+}
+
 uint64_t ocu_denylist_epoch(struct ocu_denylist *d)
 {
 	return atomic_load(&d->epoch);
@@ -240,6 +259,8 @@ int ocu_denylist_start(struct ocu_denylist **ret, const struct ocu_denylist_opts
 	d->o = *o;
 	d->o.stale_ms = o->stale_ms ? o->stale_ms : STALE_DEFAULT_MS;
 	pthread_rwlock_init(&d->lock, NULL);
+	pthread_mutex_init(&d->wait_lock, NULL);
+	ocu_cond_init(&d->heard_first);
 	if ((rv = ocu_rpc_client_new(&d->client, &pull, err)) != 0)
 		goto no_client;
 	if ((rv = ocu_deny_feed_open(&d->feed, o->feed_url, o->identity, err)) != 0)
@@ -256,6 +277,8 @@ no_feed:
 	ocu_rpc_client_free(d->client);
 no_client:
 	pthread_rwlock_destroy(&d->lock);
+	pthread_cond_destroy(&d->heard_first);
+	pthread_mutex_destroy(&d->wait_lock);
 	free(d);
 	return rv;
 }
@@ -271,5 +294,7 @@ void ocu_denylist_stop(struct ocu_denylist *d)
 	ocu_rpc_client_free(d->client);
 	ocu_deny_set_done(&d->set);
 	pthread_rwlock_destroy(&d->lock);
+	pthread_cond_destroy(&d->heard_first);
+	pthread_mutex_destroy(&d->wait_lock);
 	free(d);
 }

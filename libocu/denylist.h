@@ -28,6 +28,8 @@ struct ocu_denylist_opts {
 };
 
 int ocu_denylist_start(struct ocu_denylist **ret, const struct ocu_denylist_opts *o, struct ocu_error *err);
+/* Waits for the first whole list: 0, or OCU_E_UNAVAILABLE after timeout_ms. */
+int ocu_denylist_wait(struct ocu_denylist *d, unsigned timeout_ms, struct ocu_error *err);
 void ocu_denylist_stop(struct ocu_denylist *d);
 /* 0 when not denied; OCU_E_SESSION_DENIED, OCU_E_CALLER_DENIED, OCU_E_TOKEN_REVOKED or
  * OCU_E_STALE_DENYLIST. Lock-light: meant for every request. */
