@@ -30,9 +30,9 @@ class Stack:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-", dir="/var/tmp"))
         self.dir.chmod(0o755)
         self.config = {d: {} for d in ORDER}
-        self.config["sandboxd"]["image_dir"] = str(IMAGES)
+        self.config.setdefault("sandboxd", {})["image_dir"] = str(IMAGES)
         for daemon, values in (config or {}).items():
-            self.config[daemon].update(values)
+            self.config.setdefault(daemon, {}).update(values)
         self.caller = caller
         self.proc = {}
         self.etc = self.dir / "etc"
