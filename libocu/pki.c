@@ -100,14 +100,12 @@ int ocu_pki_make_ca(const char *pki_dir, const char *trust_domain, struct ocu_er
 	__attribute__((cleanup(cleanup_x509))) X509 *cert = NULL;
 	static const char empty_set[] = "{\"keys\":[]}\n";
 	char key_path[PATH_MAX], cert_path[PATH_MAX], jwks_path[PATH_MAX], uri[OCU_SPIFFE_MAX];
-	struct ocu_peer probe;
 	int rc;
 
-	/* Any component's id under this domain shows whether the domain itself is well formed. */
-	rc = ocu_peer_spiffe(trust_domain, OCU_COMP_AUDITD, NULL, uri, err);
-	if (!rc)
-		rc = ocu_peer_parse(&probe, trust_domain, uri, err);
-	if (rc)
+	/* SPIFFE-ID section 2.1: lower case only. Any component's id under the domain shows whether the rest
+	 * fits. */
+	if (strspn(trust_domain, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != strlen(trust_domain) ||
+	    ocu_peer_spiffe(trust_domain, OCU_COMP_AUDITD, NULL, uri, err) != 0)
 		return ocu_error_set(err, OCU_E_INVALID, "not a usable trust domain: %.64s", trust_domain);
 	snprintf(uri, sizeof uri, "spiffe://%s", trust_domain);
 	if ((rc = make_dir(pki_dir, 0755, err)) ||
