@@ -33,7 +33,8 @@ support: $(SUPPORT_BIN)
 
 UNIT_WANTED := $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN))
 check-unit: $(UNIT_WANTED)  ## run the unit tests (T=name runs one)
-	@for t in $(UNIT_WANTED); do echo "  TEST  $$t"; $$t; done
+	@failed=; for t in $(UNIT_WANTED); do echo "  TEST  $$t"; $$t || failed="$$failed $$t"; done; \
+	 [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 fuzz-bins: $(FUZZ_BIN)
 fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
