@@ -22,6 +22,9 @@ enum dns_type {
 	DNS_OPT = 41,
 	DNS_HTTPS = 65,
 	DNS_IXFR = 251,
+	DNS_AXFR = 252,
+	DNS_MAILB = 253,
+	DNS_MAILA = 254,
 	DNS_ANY = 255
 };
 enum dns_rcode {

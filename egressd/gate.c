@@ -323,9 +323,8 @@ int gate_feed(struct gate *g, const void *data, size_t len, struct ocu_buf *out,
 		return malformed(err, "too much at once");
 	struct http_span in =
 	    held ? (struct http_span){g->hold.data, g->hold.len} : (struct http_span){data, len};
-	do
-		rc = steps[g->state](g, &in, out, err);
-	while (rc == 0);
+	while ((rc = steps[g->state](g, &in, out, err)) == 0)
+		g->steps++;
 	if (rc < 0)
 		return rc;
 	if (held)

@@ -37,7 +37,8 @@ struct gate {
 	bool proxied; /* absolute-form requests to the explicit proxy: one a connection */
 	bool ech;
 	unsigned requests;
-	uint64_t left; /* bytes of body or chunk still to pass */
+	uint64_t steps; /* how often it got further: what is held then is the beginning of something new */
+	uint64_t left;  /* bytes of body or chunk still to pass */
 	unsigned trailers;
 	size_t seen;           /* bytes of hold that had no new line when last looked at */
 	struct ocu_buf hold;   /* from the guest, not let on */
