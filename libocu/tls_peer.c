@@ -34,6 +34,8 @@ bool ocu_tls_peer_uri(const X509 *cert, char *out, size_t size)
 		good = copy_printable(name->d.uniformResourceIdentifier, out, size);
 	}
 	GENERAL_NAMES_free(names);
+	if (!good || uris != 1)
+		out[0] = '\0';
 	return good && uris == 1;
 }
 

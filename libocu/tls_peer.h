@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* The certificate's only URI SAN (SPIFFE X509-SVID section 2: exactly one). False when there is none, more
- * than one, or one that does not fit or holds bytes outside printable ASCII. */
+ * than one, or one that does not fit or holds bytes outside printable ASCII; out is then "". */
 bool ocu_tls_peer_uri(const X509 *cert, char *out, size_t size);
 /* allow: comma-separated SPIFFE ids. An id whose last segment is a star stands for the id before it and every
  * id with exactly one further segment: a component with or without an instance. */
