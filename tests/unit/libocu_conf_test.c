@@ -23,6 +23,8 @@ static const struct ocu_conf_opt options[] = {
     {"socket", OCU_CONF_PATH, "", 0, 0, NULL, "A path that may be empty"},
     {"workers", OCU_CONF_INT, "4", 1, 64, NULL, "Threads"},
     {"offset", OCU_CONF_INT, "0", 0, 0, NULL, "Any number"},
+    {"retries", OCU_CONF_INT, "0", 0, 9, NULL, "From zero"},
+    {"shift", OCU_CONF_INT, "0", -9, 0, NULL, "Up to zero"},
     {"trace", OCU_CONF_BOOL, "false", 0, 0, NULL, "Trace"},
     {"idle", OCU_CONF_DURATION, "15m", 1000, 86400000, NULL, "Idle time"},
     {"limit", OCU_CONF_SIZE, "8MiB", 1024, INT64_C(1) << 40, NULL, "Bytes"},
@@ -105,7 +107,7 @@ START_TEST(a_file_sets_every_type)
 	           "    ports: [80, 443]\n"
 	           "  - {host: 'c.test'}\n"
 	           "labels: {a: yes, b: true, c: null, d: 1.5, e: 010, f: \"7\", g: 1.2.3, h: ~, i: [],\n"
-	           "         j: 99999999999999999999, k: -3, l: .inf, m: 0x1F, n: }\n");
+	           "         j: 99999999999999999999, k: -3, l: .inf, m: 0x1F, n: , o: false}\n");
 	ck_assert_str_eq(ocu_conf_str(c, "listen"), "0.0.0.0:80");
 	char want[PATH_MAX + 32];
 	snprintf(want, sizeof want, "%s/run/x.sock", dir);
@@ -124,7 +126,7 @@ START_TEST(a_file_sets_every_type)
 	json_t *labels =
 	    json_loads("{\"a\":\"yes\",\"b\":true,\"c\":null,\"d\":1.5,\"e\":\"010\",\"f\":\"7\","
 	               "\"g\":\"1.2.3\",\"h\":null,\"i\":[],\"j\":\"99999999999999999999\",\"k\":-3,"
-	               "\"l\":\".inf\",\"m\":\"0x1F\",\"n\":null}",
+	               "\"l\":\".inf\",\"m\":\"0x1F\",\"n\":null,\"o\":false}",
 	               0, NULL);
 	ck_assert(json_equal(ocu_conf_json(c, "labels"), labels));
 	json_decref(labels);
@@ -157,6 +159,10 @@ static const struct {
     {"<<: {workers: 1}\n", 1, "unknown key \"<<\""},
     {"workers: 0\n", 1, "workers: out of range, 1 to 64"},
     {"workers: 65\n", 1, "out of range"},
+    {"retries: -1\n", 1, "out of range, 0 to 9"},
+    {"retries: 10\n", 1, "out of range, 0 to 9"},
+    {"shift: -10\n", 1, "out of range, -9 to 0"},
+    {"shift: 1\n", 1, "out of range, -9 to 0"},
     {"workers: 1.0\n", 1, "expected a whole number"},
     {"workers: +1\n", 1, "expected a whole number"},
     {"workers: 0x10\n", 1, "expected a whole number"},
@@ -447,6 +453,8 @@ static char *printed(void (*print)(const char *, const struct ocu_conf_opt *, FI
 START_TEST(the_example_is_a_valid_file_of_the_defaults)
 {
 	char *text = printed(ocu_conf_print_example, options);
+	ck_assert_ptr_nonnull(strstr(text, "# Configuration of gateway"));
+	ck_assert_ptr_nonnull(strstr(text, "\n\n# Threads (number, 1 to 64)\nworkers: 4\n\n"));
 	struct ocu_conf *from_example = loaded(text);
 	struct ocu_conf *defaults = loaded(NULL);
 	for (const struct ocu_conf_opt *o = options; o->key; o++) {
@@ -480,6 +488,11 @@ START_TEST(help_and_reference_name_every_option)
 		ck_assert_ptr_nonnull(strstr(page, o->key));
 	}
 	ck_assert_ptr_nonnull(strstr(help, "OCU_GATEWAY_<KEY>"));
+	ck_assert_ptr_nonnull(strstr(help, "retries (number, 0 to 9; default 0)\n      From zero\n"));
+	ck_assert_ptr_nonnull(strstr(help, "shift (number, -9 to 0; default 0)\n      Up to zero\n"));
+	ck_assert_ptr_nonnull(strstr(help, "offset (number; default 0)\n      Any number\n"));
+	ck_assert_ptr_nonnull(strstr(help, "idle (duration, 1000 to 86400000 ms; default 15m)\n"));
+	ck_assert_ptr_nonnull(strstr(help, "limit (size, 1024 to 1099511627776 bytes; default 8MiB)\n"));
 	ck_assert_ptr_nonnull(strstr(help, "workers (number, 1 to 64; default 4)\n      Threads\n"));
 	ck_assert_ptr_nonnull(
 	    strstr(page, "\n| `workers` | number, 1 to 64 | `4` | `OCU_GATEWAY_WORKERS` | Threads |\n"));

@@ -146,6 +146,22 @@ START_TEST(long_lines_stay_whole)
 }
 END_TEST
 
+START_TEST(a_value_that_just_fits_is_whole)
+{
+	char text[1026];
+	memset(text, 'v', sizeof text);
+	for (size_t len = 1023; len <= 1025; len++) {
+		text[len] = '\0';
+		ocu_log(OCU_LOG_INFO, "fits", NULL, "value", text, NULL);
+		text[len] = 'v';
+		json_t *j = line();
+		ck_assert_uint_eq(strlen(str(j, "value")), len > 1024 ? 1024 : len);
+		ck_assert_int_eq(json_is_true(json_object_get(j, "truncated")), len > 1024);
+		json_decref(j);
+	}
+}
+END_TEST
+
 START_TEST(a_value_is_cut_between_characters)
 {
 	for (size_t shift = 0; shift < 4; shift++) {
@@ -251,6 +267,7 @@ int main(void)
 	tcase_add_test(c, what_is_below_the_level_is_not_written);
 	tcase_add_test(c, values_cannot_forge_a_line);
 	tcase_add_test(c, long_lines_stay_whole);
+	tcase_add_test(c, a_value_that_just_fits_is_whole);
 	tcase_add_test(c, a_value_is_cut_between_characters);
 	tcase_add_test(c, errors_are_logged_with_their_reason);
 	tcase_add_test(c, a_closed_stderr_is_survived);

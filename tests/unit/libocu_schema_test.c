@@ -118,6 +118,7 @@ static const struct {
     {OBJ "\"required\":[\"a\"]}", "{\"a\":\"x\"}", OK, NULL},
     {OBJ "\"required\":[\"a\"]}", "{\"a\":\"x\",\"b\":1}", OK, NULL},
     {OBJ "\"required\":[\"a\"]}", "{\"b\":1}", BAD, "/: field \"a\" is missing"},
+    {OBJ "\"required\":[\"a\",\"b\"]}", "{\"a\":\"x\"}", BAD, "/: field \"b\" is missing"},
     {OBJ "\"required\":[\"a\"]}", "{\"a\":null}", BAD, "/a: expected string"},
     {OBJ "\"required\":[\"a\"]}", "{\"a\":\"x\",\"c\":1}", UNKNOWN, "/: unknown field \"c\""},
     {OBJ "\"required\":[\"a\"]}", "{\"A\":\"x\"}", UNKNOWN, NULL},
@@ -326,20 +327,30 @@ START_TEST(a_nul_does_not_hide_the_rest_from_a_pattern)
 }
 END_TEST
 
+static json_t *wrapped(int how, json_t *j)
+{
+	switch (how) {
+	case 0:
+		return json_pack("{s:o}", "items", j);
+	case 1:
+		return json_pack("{s:o}", "additionalProperties", j);
+	case 2:
+		return json_pack("{s:{s:o}}", "properties", "p", j);
+	default:
+		return json_pack("{s:[o]}", "anyOf", j);
+	}
+}
+
+/* 32 schemas one inside the other are taken, one more is not, whatever holds them. */
 START_TEST(deep_schemas_end)
 {
-	char text[4000] = "";
-	size_t n = 0;
-	for (int i = 0; i < 31; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, "{\"items\":");
-	n += (size_t)snprintf(text + n, sizeof text - n, "{}");
-	memset(text + n, '}', 31);
-	struct ocu_schema *s = compiled(text);
-	ocu_schema_free(s);
 	json_t *j = json_object();
-	for (int i = 0; i < 40; i++)
-		j = json_pack("{s:o}", "items", j);
-	ck_assert_int_eq(ocu_schema_new(&s, j, NULL), OCU_E_CONFIG);
+	for (int depth = 1; depth <= 34; depth++) {
+		struct ocu_schema *s = NULL;
+		ck_assert_int_eq(ocu_schema_new(&s, j, NULL), depth <= 32 ? 0 : OCU_E_CONFIG);
+		ocu_schema_free(s);
+		j = wrapped(_i, j);
+	}
 	json_decref(j);
 }
 END_TEST
@@ -389,7 +400,7 @@ int main(void)
 	tcase_add_test(c, the_caller_keeps_its_json);
 	tcase_add_test(c, errors_repeat_little_of_the_value);
 	tcase_add_test(c, a_nul_does_not_hide_the_rest_from_a_pattern);
-	tcase_add_test(c, deep_schemas_end);
+	tcase_add_loop_test(c, deep_schemas_end, 0, 4);
 	tcase_add_test(c, threads_share_a_schema);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);
