@@ -4,7 +4,7 @@
  * of JSON each on stdout: call METHOD {...}        the reply, or {"error":{...}}; "took_us" is added to both
  *   deny KIND VALUE          adds to the list and publishes it (KIND 1 session, 2 caller)
  *   hide KIND VALUE          adds to the list without publishing: found by the next pull
- * usage: ocu-edge-operator PKI_DIR EGRESSD_URL FEED_URL PULL_URL
+ * usage: ocu-edge-operator PKI_DIR DAEMON_URL FEED_URL PULL_URL [COMPONENT]   (egressd when not said)
  */
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/pub.h>
@@ -96,14 +96,15 @@ static void deny(uint32_t kind, const char *value, bool tell)
 	puts("{\"ok\":true}");
 }
 
-static int listen_feed(const struct ocu_identity *id, const char *url, struct ocu_error *err)
+static int listen_feed(const struct ocu_identity *id, enum ocu_component peer, const char *url,
+                       struct ocu_error *err)
 {
 	char allow[OCU_SPIFFE_MAX];
 	nng_tls_config *tls;
 	nng_listener l;
 	int rc = ocu_tls_engine_register(err);
 
-	if (rc || (rc = ocu_peer_spiffe(id->trust_domain, OCU_COMP_EGRESSD, NULL, allow, err)) ||
+	if (rc || (rc = ocu_peer_spiffe(id->trust_domain, peer, NULL, allow, err)) ||
 	    (rc = ocu_tls_config(&tls, NNG_TLS_MODE_SERVER, id, allow, err)))
 		return rc;
 	if (nng_pub0_open(&pub) || nng_listener_create(&l, pub, url) ||
@@ -176,14 +177,15 @@ int main(int argc, char **argv)
 	struct ocu_rpc_client *client = NULL;
 	struct ocu_error err = {0};
 
-	if (argc != 5)
+	if (argc != 5 && argc != 6)
 		return 2;
+	enum ocu_component peer = argc == 6 ? ocu_component_parse(argv[5]) : OCU_COMP_EGRESSD;
 	struct ocu_rpc_server_opts s = {.table = table, .url = argv[4]};
-	struct ocu_rpc_client_opts c = {.url = argv[2], .peer = OCU_COMP_EGRESSD};
+	struct ocu_rpc_client_opts c = {.url = argv[2], .peer = peer};
 	int rc = ocu_identity_load(&id, argv[1], "ocu.local", OCU_COMP_OPERATORD, &err);
 	s.identity = c.identity = id;
-	if (rc || (rc = listen_feed(id, argv[3], &err)) || (rc = ocu_rpc_server_start(&server, &s, &err)) ||
-	    (rc = ocu_rpc_client_new(&client, &c, &err))) {
+	if (rc || (rc = listen_feed(id, peer, argv[3], &err)) ||
+	    (rc = ocu_rpc_server_start(&server, &s, &err)) || (rc = ocu_rpc_client_new(&client, &c, &err))) {
 		fprintf(stderr, "ocu-edge-operator: %s\n", err.text);
 		return 1;
 	}

@@ -1,0 +1,42 @@
+/*
+ * content: the bytes of regular files and what they are charged. While a node is open its length is known
+ * here, so that a write which makes a file longer is charged before it happens, and a file unlinked while
+ * open stays charged until its last close. Returns 0 or a negative errno.
+ */
+#ifndef BROKERD_CONTENT_H
+#define BROKERD_CONTENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct node;
+struct quota;
+
+#define CONTENT_STRIPES 64
+
+struct content {
+	struct quota *quota;
+	pthread_mutex_t stripe[CONTENT_STRIPES]; /* by node id; guards node.opens, size, orphan */
+};
+
+void content_init(struct content *c, struct quota *q);
+void content_done(struct content *c);
+
+/* fd was opened for the node; every open has its close. */
+int content_opened(struct content *c, struct node *n, int fd);
+void content_closed(struct content *c, struct node *n);
+/* The node's name is gone; size as its attributes said before. */
+void content_unlinked(struct content *c, struct node *n, uint64_t size);
+/* pwrite of everything, charged first. Returns bytes written (fewer when the disk filled up) or -errno. */
+ssize_t content_write(struct content *c, struct node *n, int fd, const void *data, size_t len,
+                      uint64_t offset);
+/* Charges growth to `end`, lets act run, and settles on what the file then is: for calls other than write
+ * that may make a file longer. Returns what act returned. */
+ssize_t content_grow(struct content *c, struct node *n, int fd, uint64_t end, ssize_t (*act)(void *),
+                     void *arg);
+/* ftruncate. */
+int content_truncate(struct content *c, struct node *n, int fd, uint64_t size);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * mount: one FUSE connection: the /dev/fuse descriptor sandboxd made for a session, served on that session's
+ * volume. The descriptor is the identity: whatever arrives on it is that session and nothing else. A mount
+ * ends when the kernel's side is gone or when it is aborted, which cuts the connection at once; operations
+ * under way finish first, then everything it held is freed.
+ */
+#ifndef BROKERD_MOUNT_H
+#define BROKERD_MOUNT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "brokerd/content.h"
+#include "brokerd/handle.h"
+#include "brokerd/node.h"
+#include "brokerd/pool.h"
+
+struct broker;
+struct fuse_session;
+struct notifier;
+struct ocu_error;
+struct volume;
+
+#define MOUNT_MAX_WRITE (1u << 20)
+#define MOUNT_BUFFER_IN                                                                                      \
+	(MOUNT_MAX_WRITE + (64u << 10)) /* the kernel wants room for headers beside max_write */
+#define MOUNT_BUFFER_OUT MOUNT_MAX_WRITE
+
+struct mount {
+	struct broker *broker;
+	struct volume *volume; /* referenced */
+	struct fuse_session *session;
+	int fd; /* owned by the session */
+	struct lane *lane;
+	struct nodes nodes;
+	struct handles handles;
+	struct content content;
+	uid_t uid; /* host id of the guest's root: owner of every file it sees; its group, too */
+	atomic_bool dead;
+	atomic_uint refs;
+	struct notifier
+	    *notifier; /* made when the north face first changes something; guarded by the volume's lock */
+};
+
+/* Serves fd, a /dev/fuse descriptor, which is taken in every case. The volume must be active and without a
+ * mount. */
+int mount_start(struct broker *b, struct volume *v, int fd, uid_t guest_uid, struct ocu_error *err);
+struct mount *mount_ref(struct mount *m);
+void mount_unref(struct mount *m); /* NULL is fine */
+/* Cuts the connection: requests in the kernel fail with ECONNABORTED, later ones with ENOTCONN. Idempotent.
+ */
+void mount_abort(struct mount *m);
+/* Waits until nothing of it is under way, at most ms. */
+void mount_wait(struct mount *m, unsigned ms);
+/* The memory of the worker this thread is. */
+struct pool_buffer *mount_buffer(void);
+
+#endif

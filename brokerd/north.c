@@ -1,0 +1,420 @@
+/* north: routes, admission, workers. */
+#include "brokerd/north.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "brokerd/broker.h"
+#include "brokerd/meter.h"
+#include "brokerd/north_job.h"
+#include "brokerd/registry.h"
+#include "libocu/clock.h"
+#include "libocu/denylist.h"
+#include "libocu/err.h"
+#include "libocu/httpd.h"
+#include "libocu/json.h"
+#include "libocu/jwt.h"
+#include "libocu/log.h"
+#include "libocu/pki.h"
+
+#define QUEUE_MAX    256 /* jobs waiting for a worker; more are refused */
+#define WORKERS_MAX  64
+#define IDLE_S       30
+#define ROUTES       7
+#define TOKEN_ID_MAX 128
+
+struct north {
+	struct north_opts o;
+	char issuer[128], audience[128];
+	struct ocu_jwks *keys;
+	struct rate *rate;
+	struct ocu_http_route routes[ROUTES];
+	struct ocu_httpd *httpd;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct job *head, **tail;
+	unsigned waiting;
+	bool stop;
+	pthread_t thread[WORKERS_MAX];
+	unsigned threads;
+};
+
+/* --- a job's life --- */
+
+void job_leave(struct job *j)
+{
+	if (j->inside)
+		volume_leave(j->volume);
+	j->inside = false;
+}
+
+static void job_free(void *user)
+{
+	struct job *j = user;
+	job_leave(j);
+	if (j->counted)
+		rate_leave(j->north->rate, j->caller);
+	volume_unref(j->volume);
+	free(j);
+}
+
+static struct file_event event_of(const struct job *j)
+{
+	return (struct file_event){
+	    .op = j->op,
+	    .face = FACE_NORTH,
+	    .volume = j->volume,
+	    .filesystem_id = "",
+	    .actor = *j->caller ? j->caller : "unauthenticated",
+	    .handle = *j->path ? j->handle : NULL,
+	    .trace = ocu_http_trace(j->req),
+	    .bytes = j->bytes,
+	    .downloadable = j->broker->downloadable,
+	};
+}
+
+static void report(const struct job *j, enum ocu_outcome outcome, int code, int sys_errno)
+{
+	struct file_event e = event_of(j);
+	e.outcome = outcome;
+	e.reason = code;
+	e.sys_errno = sys_errno;
+	evidence_report(j->broker->audit, &e);
+}
+
+int job_record(struct job *j)
+{
+	struct file_event e = event_of(j);
+	struct ocu_error err = {0};
+	if (evidence_commit(j->broker->audit, &e, &err) == 0)
+		return 0;
+	meter_audit_refused();
+	err.code = OCU_E_AUDIT;
+	ocu_http_reply_error(j->req, &err);
+	return OCU_E_AUDIT;
+}
+
+void job_refuse(struct job *j, struct ocu_error *err)
+{
+	int http = ocu_err_http(err->code);
+	report(j, http == 401 || http == 403 || http == 429 ? OCU_OUTCOME_DENIED : OCU_OUTCOME_FAILURE,
+	       err->code, 0);
+	ocu_http_reply_error(j->req, err);
+}
+
+void job_failed(struct job *j, int sys_errno)
+{
+	int code = sys_errno == ENOTDIR ? OCU_E_NOT_FOUND : evidence_code(sys_errno);
+	if (sys_errno == EDQUOT) { /* to the files API a full quota is a full disk */
+		job_status(j, 507, OCU_E_QUOTA, ocu_err_text(OCU_E_QUOTA));
+		return;
+	}
+	struct ocu_error err = {.code = code};
+	report(j, OCU_OUTCOME_FAILURE, code, sys_errno);
+	ocu_http_reply_error(j->req, &err);
+}
+
+void job_status(struct job *j, int status, int code, const char *text)
+{
+	report(j, OCU_OUTCOME_FAILURE, code, 0);
+	ocu_http_reply_json(j->req, status,
+	                    json_pack("{s:{s:s, s:s, s:s}}", "error", "code", ocu_err_reason(code), "message",
+	                              text, "correlation_id", ocu_http_trace(j->req)));
+}
+
+int job_bytes(struct job *j, uint64_t bytes)
+{
+	struct ocu_error err = {0};
+	int r = rate_bytes(j->north->rate, j->caller, bytes, ocu_mono_ms(), &err);
+	if (r < 0)
+		job_refuse(j, &err);
+	return r;
+}
+
+/* --- workers --- */
+
+static void *work(void *arg)
+{
+	struct north *n = arg;
+	pthread_mutex_lock(&n->lock);
+	for (;;) {
+		while (!n->head && !n->stop)
+			pthread_cond_wait(&n->work, &n->lock);
+		if (!n->head)
+			break;
+		struct job *j = n->head;
+		n->head = j->next;
+		if (!n->head)
+			n->tail = &n->head;
+		n->waiting--;
+		pthread_mutex_unlock(&n->lock);
+		j->run(j);
+		pthread_mutex_lock(&n->lock);
+	}
+	pthread_mutex_unlock(&n->lock);
+	return NULL;
+}
+
+static void enqueue(struct ocu_http_req *r, void (*run)(struct job *j))
+{
+	struct job *j = ocu_http_user(r);
+	struct north *n = j->north;
+	struct ocu_error err = {.code = OCU_E_BUSY};
+	j->run = run;
+	j->next = NULL;
+	pthread_mutex_lock(&n->lock);
+	bool taken = n->waiting < QUEUE_MAX && !n->stop;
+	if (taken) {
+		*n->tail = j;
+		n->tail = &j->next;
+		n->waiting++;
+		pthread_cond_signal(&n->work);
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (!taken)
+		ocu_http_reply_error(r, &err);
+}
+
+static void on_filesystems(struct ocu_http_req *r, void *arg)
+{
+	(void)arg;
+	enqueue(r, north_filesystems);
+}
+
+static void on_list(struct ocu_http_req *r, void *arg)
+{
+	(void)arg;
+	enqueue(r, north_list);
+}
+
+static void on_get(struct ocu_http_req *r, void *arg)
+{
+	(void)arg;
+	enqueue(r, north_get);
+}
+
+static void on_put(struct ocu_http_req *r, void *arg)
+{
+	(void)arg;
+	enqueue(r, north_put);
+}
+
+static void on_delete(struct ocu_http_req *r, void *arg)
+{
+	(void)arg;
+	enqueue(r, north_delete);
+}
+
+/* --- admission --- */
+
+static int authenticate(struct north *n, struct job *j, struct ocu_error *err)
+{
+	const char *token = ocu_http_bearer(j->req);
+	const struct ocu_jwt_expect want = {.issuer = n->issuer, .audience = n->audience};
+	OCU_JSON json_t *claims = NULL;
+	if (!token)
+		return ocu_error_set(err, OCU_E_UNAUTHENTICATED, "no bearer token");
+	int r = ocu_jwt_verify(n->keys, token, strlen(token), &want, &claims, err);
+	if (r < 0)
+		return r;
+	const char *sub = ocu_json_str(claims, "sub", ""), *jti = ocu_json_str(claims, "jti", "");
+	if (!*sub || strlen(sub) >= sizeof j->caller || !*jti || strlen(jti) > TOKEN_ID_MAX)
+		return ocu_error_set(err, OCU_E_TOKEN_CLAIM, "sub or jti is empty or too long");
+	r = ocu_denylist_check(j->broker->denylist, OCU_DENY_TOKEN, jti, err);
+	if (r == 0)
+		r = ocu_denylist_check(j->broker->denylist, OCU_DENY_CALLER, sub, err);
+	if (r < 0)
+		return r;
+	memcpy(j->caller, sub, strlen(sub) + 1);
+	return 0;
+}
+
+/* The file system, when it is the caller's. Somebody else's does not exist. */
+static int find_volume(struct job *j, const char *filesystem_id, struct ocu_error *err)
+{
+	j->volume = registry_filesystem(j->broker->registry, filesystem_id);
+	if (!j->volume || strcmp(j->volume->caller, j->caller) != 0) {
+		volume_unref(j->volume);
+		j->volume = NULL;
+		return ocu_error_set(err, OCU_E_NOT_FOUND, "no such file system of this caller");
+	}
+	int r = ocu_denylist_check(j->broker->denylist, OCU_DENY_SESSION, j->volume->session_id, err);
+	if (r == 0)
+		r = volume_enter(j->volume, err);
+	j->inside = r == 0;
+	return r;
+}
+
+static int take_path(struct job *j, const char *path, struct ocu_error *err)
+{
+	int r = path_north_check(path, err);
+	if (r < 0)
+		return r;
+	memcpy(j->path, path, strlen(path) + 1);
+	path_handle(path, strlen(path), j->handle);
+	return 0;
+}
+
+/* An upload that cannot fit is refused before it is taken in. */
+static int check_room(struct job *j, struct ocu_error *err)
+{
+	const char *length = ocu_http_header(j->req, "Content-Length");
+	uint64_t size = length ? strtoull(length, NULL, 10) : 0;
+	if (quota_charge(size) <= quota_bytes_left(&j->volume->quota))
+		return 0;
+	meter_quota();
+	return ocu_error_set(err, OCU_E_NO_SPACE, "over the quota");
+}
+
+static int decide(struct north *n, struct job *j, struct ocu_error *err)
+{
+	const char *filesystem_id = ocu_http_param(j->req, "fs"), *path = ocu_http_param(j->req, "path");
+	int r = authenticate(n, j, err);
+	if (r < 0)
+		return r;
+	r = rate_enter(n->rate, j->caller, ocu_mono_ms(), err);
+	j->counted = r == 0;
+	if (r == 0 && path)
+		r = take_path(j, path, err);
+	if (r == 0 && filesystem_id)
+		r = find_volume(j, filesystem_id, err);
+	if (r == 0 && j->op == FILE_OP_PUT)
+		r = check_room(j, err);
+	return r;
+}
+
+static enum file_op op_of(struct ocu_http_req *r)
+{
+	static const struct {
+		const char *method;
+		enum file_op op;
+	} ops[] = {
+	    {"GET", FILE_OP_GET}, {"HEAD", FILE_OP_HEAD}, {"PUT", FILE_OP_PUT}, {"DELETE", FILE_OP_DELETE}};
+	if (!ocu_http_param(r, "fs"))
+		return FILE_OP_FILESYSTEMS;
+	if (!ocu_http_param(r, "path"))
+		return FILE_OP_LIST;
+	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+		if (strcmp(ops[i].method, ocu_http_method(r)) == 0)
+			return ops[i].op;
+	return FILE_OP_GET;
+}
+
+static int admit(struct ocu_http_req *r, void *arg, struct ocu_error *err)
+{
+	struct north *n = arg;
+	struct job *j = calloc(1, sizeof *j);
+	if (!j)
+		return ocu_error_set(err, OCU_E_NOMEM, "job");
+	*j =
+	    (struct job){.north = n, .broker = n->o.broker, .req = r, .op = op_of(r), .bytes = BYTES_UNKNOWN};
+	ocu_http_set_user(r, j, job_free);
+	int e = decide(n, j, err);
+	if (e < 0) {
+		int http = ocu_err_http(e);
+		report(j,
+		       http == 401 || http == 403 || http == 429 ? OCU_OUTCOME_DENIED : OCU_OUTCOME_FAILURE,
+		       e, 0);
+	}
+	return e;
+}
+
+static void finished(struct ocu_http_req *r, int status, uint64_t duration_us, void *arg)
+{
+	(void)r;
+	(void)arg;
+	meter_north(status, duration_us);
+}
+
+/* --- start and stop --- */
+
+#define FILE_PATH "/v1/filesystems/{fs}/files/{path...}"
+
+static void fill_routes(struct north *n)
+{
+	const struct ocu_http_route routes[ROUTES] = {
+	    {.method = "GET", .pattern = "/v1/filesystems", .handler = on_filesystems, .admit = admit},
+	    {.method = "GET", .pattern = "/v1/filesystems/{fs}/files", .handler = on_list, .admit = admit},
+	    {.method = "GET", .pattern = FILE_PATH, .handler = on_get, .admit = admit},
+	    {.method = "HEAD", .pattern = FILE_PATH, .handler = on_get, .admit = admit},
+	    {.method = "PUT",
+	     .pattern = FILE_PATH,
+	     .max_body = n->o.upload_max,
+	     .flags = OCU_HTTP_BODY_FILE,
+	     .handler = on_put,
+	     .admit = admit},
+	    {.method = "DELETE", .pattern = FILE_PATH, .handler = on_delete, .admit = admit},
+	    {0},
+	};
+	memcpy(n->routes, routes, sizeof routes);
+}
+
+static int start_httpd(struct north *n, struct ocu_error *err)
+{
+	const struct ocu_httpd_opts h = {
+	    .listen = n->o.listen,
+	    .cert_path = n->o.identity->cert_path,
+	    .key_path = n->o.identity->key_path,
+	    .routes = n->routes,
+	    .arg = n,
+	    .max_conns = n->o.connections,
+	    .timeout_s = IDLE_S,
+	    .spool_dir = n->o.spool_dir,
+	    .finished = finished,
+	};
+	return ocu_httpd_start(&n->httpd, &h, err);
+}
+
+int north_start(struct north **ret, const struct north_opts *o, struct ocu_error *err)
+{
+	struct north *n = calloc(1, sizeof *n);
+	if (!n)
+		return ocu_error_set(err, OCU_E_NOMEM, "north face");
+	n->o = *o;
+	n->tail = &n->head;
+	pthread_mutex_init(&n->lock, NULL);
+	pthread_cond_init(&n->work, NULL);
+	snprintf(n->issuer, sizeof n->issuer, "%s", o->issuer);
+	snprintf(n->audience, sizeof n->audience, "%s", o->audience);
+	fill_routes(n);
+	int r = ocu_jwks_load(&n->keys, o->jwks_path, err);
+	if (r == 0)
+		r = rate_new(&n->rate, &o->rate, err);
+	for (; r == 0 && n->threads < o->workers && n->threads < WORKERS_MAX; n->threads++) {
+		int e = pthread_create(&n->thread[n->threads], NULL, work, n);
+		if (e) {
+			r = ocu_error_errno(err, OCU_E_NOMEM, e, "north-face thread");
+			break;
+		}
+	}
+	if (r == 0)
+		r = start_httpd(n, err);
+	if (r < 0) {
+		north_stop(n, 0);
+		return r;
+	}
+	*ret = n;
+	return 0;
+}
+
+void north_stop(struct north *n, unsigned drain_ms)
+{
+	if (!n)
+		return;
+	if (n->httpd)
+		ocu_httpd_stop(n->httpd, drain_ms);
+	pthread_mutex_lock(&n->lock);
+	n->stop = true;
+	pthread_cond_broadcast(&n->work);
+	pthread_mutex_unlock(&n->lock);
+	for (unsigned i = 0; i < n->threads; i++)
+		pthread_join(n->thread[i], NULL);
+	ocu_jwks_free(n->keys);
+	rate_free(n->rate);
+	pthread_mutex_destroy(&n->lock);
+	pthread_cond_destroy(&n->work);
+	free(n);
+}

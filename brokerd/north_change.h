@@ -1,0 +1,24 @@
+/*
+ * north_change: changes to a volume from the north, in step with its mount: quota, the table of what the
+ * kernel knows, and the word to the kernel.
+ */
+#ifndef BROKERD_NORTH_CHANGE_H
+#define BROKERD_NORTH_CHANGE_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct volume;
+
+/* Decides, with the tree locked, whether to go on: st is what stands at the path, NULL when nothing does.
+ * Returns 0 or a negative errno (ECANCELED for a condition that does not hold). */
+typedef int change_check(const struct stat *st, void *arg);
+
+/* Renames staging/name to path, folders on the way made; *ret_replaced tells whether something was there. The
+ * file system keeps the bytes charged for it (quota_resize) by the caller; names are charged here. */
+int change_place(struct volume *v, const char *staged, const char *path, change_check *check, void *arg,
+                 struct stat *ret_st, bool *ret_replaced);
+/* Removes a file, a symbolic link or an empty folder. */
+int change_remove(struct volume *v, const char *path, change_check *check, void *arg);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * north_job: one request of the files API while it is being answered. admit makes it (who, which file system,
+ * what path, how much), a worker runs it; it must not be touched after the answer.
+ */
+#ifndef BROKERD_NORTH_JOB_H
+#define BROKERD_NORTH_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "brokerd/evidence.h"
+#include "brokerd/path.h"
+#include "brokerd/volume.h"
+
+struct broker;
+struct north;
+struct ocu_http_req;
+struct ocu_error;
+
+struct job {
+	struct north *north;
+	struct broker *broker;
+	struct ocu_http_req *req;
+	void (*run)(struct job *j);
+	struct job *next;
+	enum file_op op;
+	char caller[VOLUME_CALLER_MAX];
+	struct volume *volume;         /* referenced; NULL for the list of file systems */
+	bool inside;                   /* volume_enter() was called */
+	bool counted;                  /* rate_enter() was called */
+	char path[PATH_NORTH_MAX + 1]; /* checked; "" the root */
+	char handle[PATH_HANDLE_MAX];  /* the same as evidence text */
+	int64_t bytes;                 /* for the event; BYTES_UNKNOWN */
+};
+
+/* Records that it is about to be done; on failure nothing may be done and the answer has been given. */
+int job_record(struct job *j);
+/* Answers with an error and records it: denied when it was a decision, failed otherwise. */
+void job_refuse(struct job *j, struct ocu_error *err);
+/* The same for a failed system call. */
+void job_failed(struct job *j, int sys_errno);
+/* An error body with a status that the table does not give this reason. Recorded as failed. */
+void job_status(struct job *j, int status, int code, const char *text);
+/* Takes bytes of the caller's rate: 0, or answered. */
+int job_bytes(struct job *j, uint64_t bytes);
+/* Out of the volume: the rest is only talk with the client. */
+void job_leave(struct job *j);
+
+/* What the routes do: north_get.c, north_put.c, north_list.c. */
+void north_get(struct job *j);
+void north_put(struct job *j);
+void north_delete(struct job *j);
+void north_list(struct job *j);
+void north_filesystems(struct job *j);
+
+#endif

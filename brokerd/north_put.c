@@ -1,0 +1,156 @@
+/*
+ * north_put: writing and removing through the files API. A body waits in an unlinked spool file until it is
+ * whole, goes to staging, is on disk before it is visible, and becomes visible by one rename.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "brokerd/broker.h"
+#include "brokerd/confine.h"
+#include "brokerd/header.h"
+#include "brokerd/meter.h"
+#include "brokerd/north_change.h"
+#include "brokerd/north_job.h"
+#include "libocu/cleanup.h"
+#include "libocu/err.h"
+#include "libocu/httpd.h"
+
+#define COPY_STEP (8u << 20)
+
+/* If-Match and If-None-Match of the request against what stands at the path. */
+static int check_conditions(const struct stat *st, void *arg)
+{
+	struct job *j = arg;
+	const char *match = ocu_http_header(j->req, "If-Match"),
+	           *none = ocu_http_header(j->req, "If-None-Match");
+	char etag[ETAG_SIZE] = "";
+	if (st)
+		header_etag(st, etag);
+	if (match && (!st || !header_etag_listed(match, etag, false)))
+		return -ECANCELED;
+	return none && st && header_etag_listed(none, etag, true) ? -ECANCELED : 0;
+}
+
+static void changed_or_failed(struct job *j, int r)
+{
+	if (r == -EDQUOT)
+		meter_quota();
+	if (r == -ECANCELED)
+		job_status(j, 412, OCU_E_STATE, "the condition does not hold");
+	else
+		job_failed(j, -r);
+}
+
+static int copy_plain(int from, int to, uint64_t at, uint64_t size)
+{
+	char block[64 << 10];
+	while (at < size) {
+		size_t want = size - at < sizeof block ? (size_t)(size - at) : sizeof block;
+		ssize_t n = pread(from, block, want, (off_t)at);
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		ssize_t put = pwrite(to, block, (size_t)n, (off_t)at);
+		if (put <= 0)
+			return put < 0 ? -errno : -EIO;
+		at += (uint64_t)put;
+	}
+	return 0;
+}
+
+static int copy_body(int from, int to, uint64_t size)
+{
+	off_t in = 0, out = 0;
+	while ((uint64_t)in < size) {
+		uint64_t left = size - (uint64_t)in;
+		ssize_t n = copy_file_range(from, &in, to, &out, left < COPY_STEP ? left : COPY_STEP, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) /* another file system, or one that cannot: by hand */
+			return copy_plain(from, to, (uint64_t)in, size);
+	}
+	return 0;
+}
+
+/* The body as a file of staging, on disk. */
+static int stage(struct job *j, const char *name, uint64_t size)
+{
+	uint64_t announced = 0;
+	OCU_CLOSE int to = confine_open(j->volume->disk.staging, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	if (to < 0)
+		return to;
+	int r = copy_body(ocu_http_body_fd(j->req, &announced), to, size);
+	if (r == 0 && fdatasync(to) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(j->volume->disk.staging, name, 0);
+	return r;
+}
+
+static void answer_put(struct job *j, const struct stat *st, bool replaced)
+{
+	char etag[ETAG_SIZE];
+	header_etag(st, etag);
+	ocu_http_set_header(j->req, "ETag", etag);
+	job_leave(j);
+	ocu_http_reply_json(j->req, replaced ? 200 : 201,
+	                    json_pack("{s:s, s:I, s:s, s:b}", "path", j->path, "size",
+	                              (json_int_t)st->st_size, "etag", etag, "replaced", replaced));
+}
+
+static void put_charged(struct job *j, uint64_t size)
+{
+	char name[OCU_ID_MAX];
+	struct stat st;
+	bool replaced = false;
+	struct quota *q = &j->volume->quota;
+	ocu_id_new("", name);
+	int r = stage(j, name, size);
+	if (r < 0) {
+		quota_drop_bytes(q, size);
+		changed_or_failed(j, r);
+		return;
+	}
+	if (job_record(j) < 0) {
+		unlinkat(j->volume->disk.staging, name, 0);
+		quota_drop_bytes(q, size);
+		return;
+	}
+	r = change_place(j->volume, name, j->path, check_conditions, j, &st, &replaced);
+	if (r == 0) {
+		answer_put(j, &st, replaced);
+		return;
+	}
+	unlinkat(j->volume->disk.staging, name, 0);
+	quota_drop_bytes(q, size);
+	changed_or_failed(j, r);
+}
+
+void north_put(struct job *j)
+{
+	uint64_t size = 0;
+	ocu_http_body_fd(j->req, &size);
+	j->bytes = (int64_t)size;
+	if (job_bytes(j, size) < 0)
+		return;
+	int r = quota_resize(&j->volume->quota, 0, size);
+	if (r < 0)
+		changed_or_failed(j, r);
+	else
+		put_charged(j, size);
+}
+
+void north_delete(struct job *j)
+{
+	if (job_record(j) < 0)
+		return;
+	int r = change_remove(j->volume, j->path, check_conditions, j);
+	if (r < 0) {
+		changed_or_failed(j, r);
+		return;
+	}
+	job_leave(j);
+	ocu_http_reply(j->req, 204, NULL, NULL, 0);
+}

@@ -1,0 +1,149 @@
+/* notify: a queue and its thread. */
+#include "brokerd/notify.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "brokerd/fuse_version.h"
+#include "brokerd/mount.h"
+#include "brokerd/volume.h"
+
+struct change {
+	uint64_t parent;
+	char name[NAME_MAX + 1];
+};
+
+struct notifier {
+	struct mount *mount; /* used only while its lane is held */
+	atomic_uint refs;    /* the mount's and the thread's */
+	pthread_mutex_t lock;
+	pthread_cond_t work, done;
+	struct change queue[NOTIFY_QUEUE];
+	uint64_t put, got, told; /* counts of changes */
+	bool stop;
+};
+
+static void unref(struct notifier *n)
+{
+	if (atomic_fetch_sub(&n->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&n->lock);
+	pthread_cond_destroy(&n->work);
+	pthread_cond_destroy(&n->done);
+	free(n);
+}
+
+static void tell(struct mount *m, const struct change *c)
+{
+	if (lane_hold(m->lane) < 0)
+		return;
+	fuse_lowlevel_notify_inval_entry(m->session, c->parent, c->name, strlen(c->name));
+	lane_release(m->lane);
+}
+
+static void *run(void *arg)
+{
+	struct notifier *n = arg;
+	struct mount *m = n->mount;
+	pthread_mutex_lock(&n->lock);
+	for (;;) {
+		while (n->got == n->put && !n->stop)
+			pthread_cond_wait(&n->work, &n->lock);
+		if (n->stop)
+			break;
+		struct change c = n->queue[n->got++ % NOTIFY_QUEUE];
+		pthread_mutex_unlock(&n->lock);
+		tell(m, &c);
+		pthread_mutex_lock(&n->lock);
+		n->told++;
+		pthread_cond_broadcast(&n->done);
+	}
+	pthread_cond_broadcast(&n->done);
+	pthread_mutex_unlock(&n->lock);
+	mount_unref(m);
+	unref(n);
+	return NULL;
+}
+
+static struct notifier *start(struct mount *m)
+{
+	struct notifier *n = calloc(1, sizeof *n);
+	pthread_t thread;
+	pthread_condattr_t monotonic;
+	if (!n)
+		return NULL;
+	n->mount = mount_ref(m);
+	atomic_init(&n->refs, 2);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&n->lock, NULL);
+	pthread_cond_init(&n->work, NULL);
+	pthread_cond_init(&n->done, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	if (pthread_create(&thread, NULL, run, n) != 0) {
+		mount_unref(m);
+		unref(n);
+		unref(n);
+		return NULL;
+	}
+	pthread_detach(thread);
+	return n;
+}
+
+/* The mount's notifier, referenced. */
+static struct notifier *get(struct mount *m)
+{
+	pthread_mutex_lock(&m->volume->lock);
+	if (!m->notifier && !atomic_load(&m->dead))
+		m->notifier = start(m);
+	struct notifier *n = m->notifier;
+	if (n)
+		atomic_fetch_add(&n->refs, 1);
+	pthread_mutex_unlock(&m->volume->lock);
+	return n;
+}
+
+void notify_entry(struct mount *m, uint64_t parent, const char *name, unsigned wait_ms)
+{
+	struct notifier *n = get(m);
+	struct timespec until;
+	if (!n)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)wait_ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&n->lock);
+	if (n->put - n->got < NOTIFY_QUEUE && !n->stop) {
+		struct change *c = &n->queue[n->put++ % NOTIFY_QUEUE];
+		uint64_t mine = n->put;
+		c->parent = parent;
+		memcpy(c->name, name, strlen(name) + 1); /* path_name_ok: never longer than NAME_MAX */
+		pthread_cond_signal(&n->work);
+		for (int r = 0; n->told < mine && !n->stop && r == 0;)
+			r = pthread_cond_timedwait(&n->done, &n->lock, &until);
+	}
+	pthread_mutex_unlock(&n->lock);
+	unref(n);
+}
+
+void notify_stop(struct mount *m)
+{
+	pthread_mutex_lock(&m->volume->lock);
+	struct notifier *n = m->notifier;
+	m->notifier = NULL;
+	pthread_mutex_unlock(&m->volume->lock);
+	if (!n)
+		return;
+	pthread_mutex_lock(&n->lock);
+	n->stop = true;
+	pthread_cond_broadcast(&n->work);
+	pthread_cond_broadcast(&n->done);
+	pthread_mutex_unlock(&n->lock);
+	unref(n);
+}

@@ -1,0 +1,235 @@
+/* session: the steps in a file system's life. */
+#include "brokerd/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "brokerd/broker.h"
+#include "brokerd/evidence.h"
+#include "brokerd/meter.h"
+#include "brokerd/mount.h"
+#include "brokerd/registry.h"
+#include "brokerd/store.h"
+#include "libocu/clock.h"
+#include "libocu/err.h"
+#include "libocu/log.h"
+
+#define SETTLE_MS 2500 /* an operation waits for its record 2 s at most */
+
+static int check_denied(struct broker *b, const char *session_id, const char *caller, struct ocu_error *err)
+{
+	int r = ocu_denylist_check(b->denylist, OCU_DENY_SESSION, session_id, err);
+	return r ? r : ocu_denylist_check(b->denylist, OCU_DENY_CALLER, caller, err);
+}
+
+static int check_ids(const struct volume_id *id, struct ocu_error *err)
+{
+	if (!ocu_id_valid(OCU_ID_SESSION, id->session_id) ||
+	    !ocu_id_valid(OCU_ID_FILESYSTEM, id->filesystem_id))
+		return ocu_error_set(err, OCU_E_PARAMS, "malformed session or filesystem id");
+	if (!*id->caller || strlen(id->caller) >= VOLUME_CALLER_MAX)
+		return ocu_error_set(err, OCU_E_PARAMS, "caller is empty or too long");
+	return 0;
+}
+
+static int commit_control(struct broker *b, enum file_op op, const struct volume_id *id, const char *trace,
+                          struct ocu_error *err)
+{
+	struct file_event e = {
+	    .op = op,
+	    .face = FACE_CONTROL,
+	    .session_id = id->session_id,
+	    .filesystem_id = id->filesystem_id,
+	    .actor = "system:operatord",
+	    .trace = trace,
+	    .bytes = BYTES_UNKNOWN,
+	    .downloadable = b->downloadable,
+	};
+	return evidence_commit(b->audit, &e, err);
+}
+
+static int make_volume(struct broker *b, const struct volume_id *id, struct ocu_error *err)
+{
+	struct volume *v = NULL;
+	int r = volume_new(&v, b->store, id, err);
+	if (r == 0)
+		r = registry_add(b->registry, v, err);
+	/* A denial that arrived meanwhile did not find it. */
+	if (r == 0 && check_denied(b, id->session_id, id->caller, err) < 0) {
+		volume_close(v, VOLUME_DENIED);
+		r = err ? err->code : OCU_E_SESSION_DENIED;
+	}
+	volume_unref(v);
+	return r;
+}
+
+int session_register(struct broker *b, const struct volume_id *id, const char *trace, struct ocu_error *err)
+{
+	int r = check_ids(id, err);
+	if (r == 0)
+		r = check_denied(b, id->session_id, id->caller, err);
+	if (r < 0)
+		return r;
+	struct volume *v = registry_session(b->registry, id->session_id);
+	if (v) {
+		if (!volume_is(v, id) || volume_state(v) != VOLUME_ACTIVE)
+			r = ocu_error_set(err, OCU_E_STATE,
+			                  "the session is registered for something else, or ending");
+		volume_unref(v);
+		return r;
+	}
+	r = commit_control(b, FILE_OP_REGISTER, id, trace, err);
+	return r ? r : make_volume(b, id, err);
+}
+
+int session_attach(struct broker *b, const char *session_id, int fd, unsigned guest_uid,
+                   struct ocu_error *err)
+{
+	struct volume *v = registry_session(b->registry, session_id);
+	if (!v) {
+		close(fd);
+		return ocu_error_set(err, OCU_E_NOT_FOUND, "the session is not registered");
+	}
+	struct file_event e = {
+	    .op = FILE_OP_ATTACH,
+	    .face = FACE_MOUNT,
+	    .volume = v,
+	    .actor = "system:sandboxd",
+	    .bytes = BYTES_UNKNOWN,
+	    .downloadable = b->downloadable,
+	};
+	int r = check_denied(b, v->session_id, v->caller, err);
+	if (r == 0)
+		r = evidence_commit(b->audit, &e, err);
+	if (r < 0)
+		close(fd);
+	else
+		r = mount_start(b, v, fd, guest_uid, err);
+	volume_unref(v);
+	return r;
+}
+
+static void cut(struct volume *v, enum volume_state state)
+{
+	volume_close(v, state);
+	struct mount *m = volume_mount(v);
+	if (m)
+		mount_abort(m);
+	mount_unref(m);
+}
+
+/* Nothing of the session is under way afterwards, unless it hangs longer than anything may. */
+static void settle(struct volume *v)
+{
+	struct mount *m = volume_mount(v);
+	if (m)
+		mount_wait(m, SETTLE_MS);
+	mount_unref(m);
+	volume_drain(v, SETTLE_MS);
+}
+
+static int discard(struct broker *b, const char *filesystem_id, uint64_t deadline, uint64_t *ret_removed,
+                   struct ocu_error *err)
+{
+	char trash[OCU_ID_MAX];
+	struct ocu_error late = {0};
+	int r = store_discard(b->store, filesystem_id, trash, err);
+	if (r == OCU_E_NOT_FOUND)
+		return 0;
+	if (r < 0)
+		return r;
+	r = store_scrub(b->store, trash, deadline, ret_removed, &late);
+	meter_scrubbed(*ret_removed);
+	/* Out of reach already; the reaper removes what is left. */
+	if (r < 0)
+		ocu_log_error(OCU_LOG_WARN, "scrub.unfinished", NULL, &late);
+	return 0;
+}
+
+/* A session this process never registered: one of an earlier life, known by what the volume itself says. */
+static int release_forgotten(struct broker *b, const char *session_id, const char *trace, uint64_t deadline,
+                             uint64_t *ret_removed, struct ocu_error *err)
+{
+	char filesystem_id[OCU_ID_MAX];
+	if (store_find_session(b->store, session_id, filesystem_id) < 0)
+		return 0;
+	struct volume_id id = {.session_id = session_id, .filesystem_id = filesystem_id};
+	int r = commit_control(b, FILE_OP_SCRUB, &id, trace, err);
+	return r ? r : discard(b, filesystem_id, deadline, ret_removed, err);
+}
+
+int session_release(struct broker *b, const char *session_id, bool scrub, const char *trace,
+                    uint64_t deadline, uint64_t *ret_removed, struct ocu_error *err)
+{
+	*ret_removed = 0;
+	if (!ocu_id_valid(OCU_ID_SESSION, session_id))
+		return ocu_error_set(err, OCU_E_PARAMS, "malformed session id");
+	struct volume *v = registry_session(b->registry, session_id);
+	if (!v)
+		return scrub ? release_forgotten(b, session_id, trace, deadline, ret_removed, err) : 0;
+	struct volume_id id = {
+	    .session_id = v->session_id, .filesystem_id = v->filesystem_id, .caller = v->caller};
+	int r = commit_control(b, scrub ? FILE_OP_SCRUB : FILE_OP_RELEASE, &id, trace, err);
+	if (r == 0) {
+		cut(v, VOLUME_ENDED);
+		settle(v);
+		if (scrub)
+			r = discard(b, v->filesystem_id, deadline, ret_removed, err);
+		/* Only now: while it is registered, nobody can register the same file system anew. */
+		if (r == 0)
+			registry_remove(b->registry, v);
+	}
+	volume_unref(v);
+	return r;
+}
+
+static void for_all(struct broker *b, void (*each)(struct volume *v, const void *arg), const void *arg)
+{
+	size_t count;
+	struct volume **all = registry_all(b->registry, &count);
+	for (size_t i = 0; i < count; i++) {
+		each(all[i], arg);
+		volume_unref(all[i]);
+	}
+	free(all);
+}
+
+struct denial {
+	enum ocu_deny_kind kind;
+	const char *value;
+};
+
+static void deny_one(struct volume *v, const void *arg)
+{
+	const struct denial *d = arg;
+	if (strcmp(d->kind == OCU_DENY_SESSION ? v->session_id : v->caller, d->value) != 0)
+		return;
+	ocu_log(OCU_LOG_WARN, "session.cut", NULL, "why", "denylist", NULL);
+	cut(v, VOLUME_DENIED);
+}
+
+void session_denied(enum ocu_deny_kind kind, const char *value, void *arg)
+{
+	struct denial d = {.kind = kind, .value = value};
+	if (kind == OCU_DENY_SESSION || kind == OCU_DENY_CALLER)
+		for_all(arg, deny_one, &d);
+}
+
+static void end_one(struct volume *v, const void *arg)
+{
+	(void)arg;
+	cut(v, VOLUME_ENDED);
+}
+
+static void settle_one(struct volume *v, const void *arg)
+{
+	(void)arg;
+	settle(v);
+}
+
+void session_cut_all(struct broker *b)
+{
+	for_all(b, end_one, NULL);
+	for_all(b, settle_one, NULL);
+}
