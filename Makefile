@@ -73,7 +73,7 @@ run: $(BUILD)/.deps-run  ## install what is missing, build, and serve a whole de
 	@$(SUB) -j2 all && exec deploy/solo/run --bin $(BUILD)/bin
 
 check: $(BUILD)/.deps-test  ## install what is missing and run every test
-	@$(SUB) -j2 all support && $(SUB) check-layout && $(SUB) -j2 check-unit && $(SUB) check-integration && \
+	@$(SUB) -j2 all support && $(SUB) check-layout reference-check && $(SUB) -j2 check-unit && $(SUB) check-integration && \
 	 $(SUB) FUZZ_SECONDS=3 fuzz && $(SUB) trace | tail -1
 
 asan: $(BUILD)/.deps-test  ## unit tests under AddressSanitizer and UBSan
@@ -95,6 +95,13 @@ lint: $(BUILD)/.deps-test $(PROTO_HEADERS) format-check check-layout  ## clang-t
 	@git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs -r shellcheck
 check-layout:  ## no daemon includes another daemon; libocu includes none
 	@tests/support/check-layout
+
+.PHONY: reference reference-check
+reference: all  ## write docs/reference from the daemons' option tables
+	@mkdir -p docs/reference; for d in $(DAEMONS); do $(BUILD)/bin/ocu-$$d --print-reference >docs/reference/$$d.md; done
+reference-check: all  ## fail when docs/reference is not what the programs print
+	@for d in $(DAEMONS); do $(BUILD)/bin/ocu-$$d --print-reference | diff -u docs/reference/$$d.md - || \
+	  { echo "docs/reference/$$d.md is stale: run make reference" >&2; exit 1; }; done
 
 install: all  ## install the programs, the image recipe and the documentation under PREFIX
 	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ocu $(DESTDIR)$(PREFIX)/share/ocu/images $(DESTDIR)$(PREFIX)/share/doc/ocu
