@@ -18,16 +18,17 @@
 
 #define EXIT_SETUP 70
 
-/* Descriptors 1 and 2 must be taken, so that no pipe end of a program ever gets their numbers. */
-static int fill_standard_fds(void)
+/* Descriptors 1 and 2 go nowhere: whatever the runtime left there is not the sandbox's, and no pipe end of a program
+ * must ever get their numbers. */
+static int discard_output(void)
 {
 	int fd = open("/dev/null", O_RDWR);
 
-	while (fd >= 0 && fd < 2)
-		fd = open("/dev/null", O_RDWR);
+	if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
+		return -1;
 	if (fd > 2)
 		close(fd);
-	return fd < 0 ? -1 : 0;
+	return 0;
 }
 
 static int default_signals(void)
@@ -56,7 +57,7 @@ int main(void)
 	int abi;
 
 	umask(022);
-	if (fill_standard_fds() < 0 || default_signals() < 0)
+	if (discard_output() < 0 || default_signals() < 0)
 		return EXIT_SETUP;
 	abi = confine();
 	if (abi < 0 || loop_init() < 0 || proc_init() < 0 || channel_init(0, request_handle) < 0)

@@ -1,0 +1,241 @@
+/* agent: calls and their answers; see agent.h. The thread is in agent_loop.c. */
+#include "sandboxd/agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libocu/clock.h"
+#include "libocu/err.h"
+#include "sandboxd/agent_loop.h"
+
+#define REPLY_OVERHEAD 2048 /* frame fields and the error text beside a result */
+
+/* --- under the lock --- */
+
+static void want_events(struct agent *a, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = a};
+
+	if (a->registered && events != a->events)
+		epoll_ctl(a->loop->epoll_fd, EPOLL_CTL_MOD, a->fd, &ev);
+	a->events = events;
+}
+
+void agent_flush(struct agent *a)
+{
+	while (a->out && !a->dead) {
+		struct agent_out *o = a->out;
+		ssize_t n = send(a->fd, o->data + o->off, o->len - o->off, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* An error other than a full socket shows on the reading side, too, and is handled there. */
+		if (n < 0)
+			break;
+		o->off += (size_t)n;
+		a->queued -= (size_t)n;
+		if (o->off < o->len)
+			continue;
+		a->out = o->next;
+		if (!a->out)
+			a->out_last = &a->out;
+		free(o->data);
+		free(o);
+	}
+	want_events(a, EPOLLIN | (a->out ? EPOLLOUT : 0));
+}
+
+static int enqueue(struct agent *a, unsigned char *data, size_t len)
+{
+	struct agent_out *o = malloc(sizeof *o);
+
+	if (!o)
+		return -1;
+	*o = (struct agent_out){.data = data, .len = len};
+	*a->out_last = o;
+	a->out_last = &o->next;
+	a->queued += len;
+	return 0;
+}
+
+size_t agent_reply_max(const struct agent *a)
+{
+	size_t most = 0;
+
+	for (const struct agent_pending *p = a->pending; p; p = p->next)
+		if (p->reply_max > most)
+			most = p->reply_max;
+	return most + REPLY_OVERHEAD < FRAME_REPLY_MAX ? most + REPLY_OVERHEAD : FRAME_REPLY_MAX;
+}
+
+struct agent_pending *agent_take(struct agent *a, uint64_t id)
+{
+	for (struct agent_pending **at = &a->pending; *at; at = &(*at)->next) {
+		struct agent_pending *p = *at;
+
+		if (p->id == id) {
+			*at = p->next;
+			a->npending--;
+			return p;
+		}
+	}
+	return NULL;
+}
+
+static int add_pending(struct agent *a, const struct agent_pending *p)
+{
+	struct agent_pending *copy = malloc(sizeof *copy);
+
+	if (!copy)
+		return -1;
+	*copy = *p;
+	copy->next = a->pending;
+	a->pending = copy;
+	a->npending++;
+	return 0;
+}
+
+/* --- not under it --- */
+
+void agent_fail(struct agent_pending *list, int code, const char *text)
+{
+	struct ocu_error err = {0};
+	Ocu__Agent__Reply *none = NULL;
+
+	ocu_error_set(&err, code, "%s", text);
+	while (list) {
+		struct agent_pending *p = list;
+
+		list = p->next;
+		p->done(p->arg, &none, &err);
+		free(p);
+	}
+}
+
+struct agent *agent_ref(struct agent *a)
+{
+	if (a)
+		atomic_fetch_add(&a->refs, 1);
+	return a;
+}
+
+void agent_unref(struct agent *a)
+{
+	if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
+		return;
+	while (a->out) {
+		struct agent_out *o = a->out;
+
+		a->out = o->next;
+		free(o->data);
+		free(o);
+	}
+	frame_reader_done(&a->in);
+	close(a->fd);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+int agent_open(struct agent **ret, struct agents *as, int fd, unsigned hello_ms, agent_done_fn *hello,
+	       void (*lost)(void *owner, const char *why), void *owner, struct ocu_error *err)
+{
+	struct agent *a = calloc(1, sizeof *a);
+	const struct agent_pending first = {.id = 0,
+					    .expect = OCU__AGENT__REPLY__RESULT_HELLO,
+					    .deadline = ocu_mono_ms() + hello_ms,
+					    .done = hello,
+					    .arg = owner};
+
+	if (!a || add_pending(a, &first) < 0) {
+		close(fd);
+		free(a);
+		return ocu_error_set(err, OCU_E_NOMEM, "control channel");
+	}
+	pthread_mutex_init(&a->lock, NULL);
+	a->loop = as;
+	a->fd = fd;
+	a->lost = lost;
+	a->owner = owner;
+	a->out_last = &a->out;
+	a->refs = 1;
+	frame_reader_init(&a->in, REPLY_OVERHEAD);
+	if (agents_add(as, a) < 0) {
+		int rc = ocu_error_errno(err, OCU_E_IO, errno, "watching a control channel");
+
+		free(a->pending);
+		a->pending = NULL;
+		agent_unref(a);
+		return rc;
+	}
+	*ret = a;
+	return 0;
+}
+
+void agent_cut(struct agent *a, int code, const char *text)
+{
+	struct agent_pending *list;
+
+	pthread_mutex_lock(&a->lock);
+	a->dead = true;
+	a->lost = NULL;
+	list = a->pending;
+	a->pending = NULL;
+	a->npending = 0;
+	pthread_mutex_unlock(&a->lock);
+	/* Wakes the thread, which forgets the channel; the guest's end reads its end. */
+	shutdown(a->fd, SHUT_RDWR);
+	agent_fail(list, code, text);
+}
+
+void agent_close(struct agent *a)
+{
+	if (!a)
+		return;
+	agent_cut(a, OCU_E_SESSION_GONE, "the sandbox has ended");
+	agents_forget(a->loop, a);
+	agent_unref(a);
+}
+
+static int queue_call(struct agent *a, const struct agent_call *c, uint64_t *ret_id, struct ocu_error *err)
+{
+	struct agent_pending p = {.expect = c->expect,
+				  .reply_max = c->reply_max,
+				  .deadline = ocu_mono_ms() + c->deadline_ms,
+				  .done = c->done,
+				  .arg = c->arg};
+	unsigned char *data;
+	size_t len;
+
+	if (a->dead)
+		return ocu_error_set(err, OCU_E_SESSION_GONE, "the sandbox has ended");
+	if (a->npending >= AGENT_CALLS_MAX || a->queued > AGENT_QUEUE_MAX)
+		return ocu_error_set(err, OCU_E_BUSY, "too many calls under way");
+	p.id = c->request->id = ++a->last_id;
+	data = frame_pack(&c->request->base, FRAME_REQUEST_MAX, &len);
+	if (!data)
+		return ocu_error_set(err, OCU_E_TOO_LARGE, "the request is too large");
+	if (add_pending(a, &p) < 0 || enqueue(a, data, len) < 0) {
+		free(agent_take(a, p.id));
+		free(data);
+		return ocu_error_set(err, OCU_E_NOMEM, "control channel");
+	}
+	if (ret_id)
+		*ret_id = p.id;
+	agent_flush(a);
+	return 0;
+}
+
+int agent_call(struct agent *a, const struct agent_call *c, uint64_t *ret_id, struct ocu_error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&a->lock);
+	rc = queue_call(a, c, ret_id, err);
+	pthread_mutex_unlock(&a->lock);
+	return rc;
+}

@@ -1,0 +1,336 @@
+/*
+ * agent_loop: the thread that reads every control channel. A guest's bytes become frames, frames become answers, and
+ * everything else is a reason to end that guest; one that floods gets its turn and no more.
+ */
+#include "sandboxd/agent_loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "libocu/clock.h"
+#include "libocu/err.h"
+
+#define BATCH          64
+#define FILLS_A_TURN   8   /* reads of one channel before the others get their turn */
+#define TICK_MS        100 /* how late a deadline may be noticed */
+#define GUEST_TEXT_MAX 512
+
+/* What a guest may say about its own files and programs, and what it becomes for the caller. */
+static const int codes[] = {
+    [OCU__AGENT__CODE__IO] = OCU_E_INVALID,
+    [OCU__AGENT__CODE__PARAMS] = OCU_E_PARAMS,
+    [OCU__AGENT__CODE__NOT_FOUND] = OCU_E_NOT_FOUND,
+    [OCU__AGENT__CODE__EXISTS] = OCU_E_EXISTS,
+    [OCU__AGENT__CODE__NOT_PERMITTED] = OCU_E_INVALID,
+    [OCU__AGENT__CODE__TOO_LARGE] = OCU_E_TOO_LARGE,
+    [OCU__AGENT__CODE__NO_SPACE] = OCU_E_NO_SPACE,
+    [OCU__AGENT__CODE__NO_MEMORY] = OCU_E_NO_SPACE,
+    [OCU__AGENT__CODE__BUSY] = OCU_E_BUSY,
+    [OCU__AGENT__CODE__WRONG_STATE] = OCU_E_STATE,
+    [OCU__AGENT__CODE__CANCELLED] = OCU_E_CANCELLED,
+};
+
+static void unregister(struct agents *as, struct agent *a)
+{
+	bool was;
+
+	pthread_mutex_lock(&a->lock);
+	was = a->registered;
+	a->registered = false;
+	pthread_mutex_unlock(&a->lock);
+	if (!was)
+		return;
+	epoll_ctl(as->epoll_fd, EPOLL_CTL_DEL, a->fd, NULL);
+	pthread_mutex_lock(&as->lock);
+	for (struct agent **at = &as->list; *at; at = &(*at)->next) {
+		if (*at == a) {
+			*at = a->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&as->lock);
+	agent_unref(a);
+}
+
+/* The guest broke the rules, or is gone. */
+static void lose(struct agents *as, struct agent *a, int code, const char *why)
+{
+	void (*lost)(void *owner, const char *why);
+	struct agent_pending *list;
+	void *owner;
+
+	pthread_mutex_lock(&a->lock);
+	lost = a->lost;
+	owner = a->owner;
+	a->lost = NULL;
+	a->dead = true;
+	list = a->pending;
+	a->pending = NULL;
+	a->npending = 0;
+	pthread_mutex_unlock(&a->lock);
+	agent_fail(list, code, code == OCU_E_TIMEOUT ? "the sandbox did not answer in time" : "the sandbox has ended");
+	if (lost)
+		lost(owner, why);
+	unregister(as, a);
+}
+
+static void guest_error(struct agent_pending *p, const Ocu__Agent__Reply *r)
+{
+	Ocu__Agent__Reply *none = NULL;
+	struct ocu_error err = {0};
+
+	ocu_error_set(&err, codes[r->code], "%.*s", GUEST_TEXT_MAX - 1, r->text);
+	p->done(p->arg, &none, &err);
+}
+
+/* false: not an answer to this call. */
+static bool fits(const struct agent_pending *p, const Ocu__Agent__Reply *r)
+{
+	if (r->code != OCU__AGENT__CODE__DONE)
+		return r->code > 0 && (size_t)r->code < sizeof codes / sizeof *codes && codes[r->code] != 0;
+	return r->result_case == p->expect;
+}
+
+static const char *take_reply(struct agent *a, const unsigned char *data, size_t len)
+{
+	Ocu__Agent__Reply *r =
+	    (Ocu__Agent__Reply *)frame_unpack(&ocu__agent__reply__descriptor, data, len);
+	struct agent_pending *p = NULL;
+	const char *bad = NULL;
+
+	if (r) {
+		pthread_mutex_lock(&a->lock);
+		p = agent_take(a, r->id);
+		pthread_mutex_unlock(&a->lock);
+	}
+	if (!r)
+		bad = "sent what is no message";
+	else if (!p)
+		bad = "answered what it was not asked";
+	else if (!fits(p, r) || len > p->reply_max + (size_t)4096)
+		bad = "gave an answer of another kind or size";
+	if (p && bad) {
+		p->next = NULL;
+		agent_fail(p, OCU_E_SESSION_GONE, "the sandbox has ended");
+		p = NULL;
+	}
+	if (p && r->code != OCU__AGENT__CODE__DONE)
+		guest_error(p, r);
+	else if (p)
+		p->done(p->arg, &r, NULL);
+	free(p);
+	if (r)
+		protobuf_c_message_free_unpacked(&r->base, NULL);
+	return bad;
+}
+
+static const char *take_frames(struct agent *a)
+{
+	const unsigned char *data;
+	const char *bad = NULL;
+	size_t len;
+	int rc;
+
+	do {
+		pthread_mutex_lock(&a->lock);
+		a->in.max = agent_reply_max(a);
+		pthread_mutex_unlock(&a->lock);
+		rc = frame_reader_next(&a->in, &data, &len);
+		if (rc < 0)
+			return "sent a frame that is too long";
+		if (rc > 0)
+			bad = take_reply(a, data, len);
+	} while (rc > 0 && !bad);
+	return bad;
+}
+
+static void read_agent(struct agents *as, struct agent *a)
+{
+	for (int i = 0; i < FILLS_A_TURN; i++) {
+		long n = frame_reader_fill(&a->in, a->fd);
+		const char *bad;
+
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			lose(as, a, OCU_E_SESSION_GONE, n == 0 ? "ended" : "its control channel failed");
+			return;
+		}
+		bad = take_frames(a);
+		if (bad) {
+			lose(as, a, OCU_E_SESSION_GONE, bad);
+			return;
+		}
+	}
+}
+
+static void serve(struct agents *as, struct agent *a, uint32_t events)
+{
+	bool dead;
+
+	atomic_fetch_add(&a->refs, 1);
+	pthread_mutex_lock(&a->lock);
+	if (events & EPOLLOUT)
+		agent_flush(a);
+	dead = a->dead;
+	pthread_mutex_unlock(&a->lock);
+	if (dead)
+		unregister(as, a);
+	else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		read_agent(as, a);
+	agent_unref(a);
+}
+
+static bool overdue(struct agent *a, uint64_t now)
+{
+	bool late = false;
+
+	pthread_mutex_lock(&a->lock);
+	for (const struct agent_pending *p = a->pending; p && !late; p = p->next)
+		late = now >= p->deadline;
+	pthread_mutex_unlock(&a->lock);
+	return late;
+}
+
+/* Deadlines are a last resort against a silent guest, not a clock: looked at ten times a second. */
+static void check_deadlines(struct agents *as)
+{
+	uint64_t now = ocu_mono_ms();
+	struct agent *late;
+
+	do {
+		pthread_mutex_lock(&as->lock);
+		for (late = as->list; late && !overdue(late, now); late = late->next) {
+		}
+		if (late)
+			atomic_fetch_add(&late->refs, 1);
+		pthread_mutex_unlock(&as->lock);
+		if (late) {
+			lose(as, late, OCU_E_TIMEOUT, "did not answer in time");
+			agent_unref(late);
+		}
+	} while (late);
+}
+
+static bool end_turn(struct agents *as)
+{
+	bool go_on;
+
+	pthread_mutex_lock(&as->lock);
+	as->turn++;
+	pthread_cond_broadcast(&as->round);
+	go_on = !as->stopping;
+	pthread_mutex_unlock(&as->lock);
+	return go_on;
+}
+
+static void *run(void *arg)
+{
+	struct agents *as = arg;
+	struct epoll_event ev[BATCH];
+	uint64_t checked = 0;
+
+	do {
+		int n = epoll_wait(as->epoll_fd, ev, BATCH, TICK_MS);
+
+		for (int i = 0; i < n; i++) {
+			eventfd_t drop;
+
+			if (ev[i].data.ptr)
+				serve(as, ev[i].data.ptr, ev[i].events);
+			else
+				eventfd_read(as->wake, &drop);
+		}
+		if (ocu_mono_ms() - checked >= TICK_MS) {
+			check_deadlines(as);
+			checked = ocu_mono_ms();
+		}
+	} while (end_turn(as));
+	return NULL;
+}
+
+int agents_add(struct agents *as, struct agent *a)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = a};
+
+	atomic_fetch_add(&a->refs, 1);
+	a->registered = true;
+	a->events = EPOLLIN;
+	pthread_mutex_lock(&as->lock);
+	a->next = as->list;
+	as->list = a;
+	pthread_mutex_unlock(&as->lock);
+	if (epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->fd, &ev) == 0)
+		return 0;
+	unregister(as, a);
+	return -1;
+}
+
+void agents_forget(struct agents *as, struct agent *a)
+{
+	uint64_t turn;
+
+	if (pthread_equal(pthread_self(), as->thread)) {
+		unregister(as, a);
+		return;
+	}
+	/* The shutdown of its socket makes the thread unregister it; a turn that began after that is over when
+	 * the count has gone up twice. */
+	pthread_mutex_lock(&as->lock);
+	turn = as->turn;
+	eventfd_write(as->wake, 1);
+	while (as->turn < turn + 2 && !as->stopping) {
+		pthread_cond_wait(&as->round, &as->lock);
+		eventfd_write(as->wake, 1);
+	}
+	pthread_mutex_unlock(&as->lock);
+	unregister(as, a);
+}
+
+int agents_start(struct agents **ret, struct ocu_error *err)
+{
+	struct agents *as = calloc(1, sizeof *as);
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+	int rc;
+
+	if (!as)
+		return ocu_error_set(err, OCU_E_NOMEM, "agents");
+	pthread_mutex_init(&as->lock, NULL);
+	pthread_cond_init(&as->round, NULL);
+	as->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	as->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (as->epoll_fd < 0 || as->wake < 0 || epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, as->wake, &ev) < 0)
+		rc = ocu_error_errno(err, OCU_E_IO, errno, "epoll");
+	else if ((rc = pthread_create(&as->thread, NULL, run, as)))
+		rc = ocu_error_errno(err, OCU_E_NOMEM, rc, "starting a thread");
+	if (rc) {
+		if (as->epoll_fd >= 0)
+			close(as->epoll_fd);
+		if (as->wake >= 0)
+			close(as->wake);
+		free(as);
+		return rc;
+	}
+	*ret = as;
+	return 0;
+}
+
+void agents_stop(struct agents *as)
+{
+	if (!as)
+		return;
+	pthread_mutex_lock(&as->lock);
+	as->stopping = true;
+	pthread_mutex_unlock(&as->lock);
+	eventfd_write(as->wake, 1);
+	pthread_join(as->thread, NULL);
+	close(as->epoll_fd);
+	close(as->wake);
+	pthread_cond_destroy(&as->round);
+	pthread_mutex_destroy(&as->lock);
+	free(as);
+}

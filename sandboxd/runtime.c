@@ -1,0 +1,176 @@
+/* runtime: see runtime.h. */
+#include "sandboxd/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libocu/cleanup.h"
+#include "libocu/clock.h"
+#include "libocu/err.h"
+
+#define MESSAGE_MAX 300
+
+static const char *const folders[] = {"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"};
+static char *const environment[] = {(char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+
+static int find(struct runtime *rt, const char *name)
+{
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		snprintf(rt->path, sizeof rt->path, "%s/%s", folders[i], name);
+		if (access(rt->path, X_OK) == 0) {
+			snprintf(rt->name, sizeof rt->name, "%s", name);
+			return 0;
+		}
+	}
+	return -1;
+}
+
+int runtime_find(struct runtime *rt, const char *choice, const char *root, struct ocu_error *err)
+{
+	snprintf(rt->root, sizeof rt->root, "%s", root);
+	if (strcmp(choice, "auto") != 0)
+		return find(rt, choice) == 0 ? 0 : ocu_error_set(err, OCU_E_CONFIG, "%s is not installed", choice);
+	if (find(rt, "crun") == 0 || find(rt, "runc") == 0)
+		return 0;
+	return ocu_error_set(err, OCU_E_CONFIG, "neither crun nor runc is installed");
+}
+
+/* stdin and what the runtime says are passed; /dev/null is its standard output. */
+static int start(const struct runtime *rt, char *const *argv, int in, int out, pid_t *pid, struct ocu_error *err)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t attr;
+	sigset_t set;
+	int rc;
+
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_adddup2(&fa, in, 0);
+	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&fa, out, 2);
+	posix_spawn_file_actions_addclosefrom_np(&fa, 3);
+	sigemptyset(&set);
+	posix_spawnattr_setsigmask(&attr, &set);
+	sigaddset(&set, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attr, &set);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	rc = posix_spawn(pid, rt->path, &fa, &attr, argv, environment);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&fa);
+	return rc == 0 ? 0 : ocu_error_errno(err, OCU_E_IO, rc, "starting %s", rt->name);
+}
+
+/* The runtime's stderr. The container's init inherits it, too: a file of fixed size, which nobody has to read and nobody
+ * can make larger. */
+static int message_file(struct ocu_error *err)
+{
+	int fd = memfd_create("runtime-stderr", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, 4096) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+		ocu_error_errno(err, OCU_E_IO, errno, "memfd_create");
+		if (fd >= 0)
+			close(fd);
+		return OCU_E_IO;
+	}
+	return fd;
+}
+
+static void read_message(int fd, char out[MESSAGE_MAX])
+{
+	ssize_t n = pread(fd, out, MESSAGE_MAX - 1, 0);
+
+	out[n > 0 ? n : 0] = 0;
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+			*p = ' ';
+}
+
+/* 0 when it ended with status 0. */
+static int await(const struct runtime *rt, const char *verb, pid_t pid, unsigned timeout_ms, int messages,
+		 struct ocu_error *err)
+{
+	OCU_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	uint64_t until = ocu_mono_ms() + timeout_ms;
+	char said[MESSAGE_MAX];
+	int status = 0, n;
+
+	do {
+		uint64_t now = ocu_mono_ms();
+
+		n = poll(&p, 1, now < until ? (int)(until - now) : 0);
+	} while (n < 0 && errno == EINTR);
+	if (n == 0)
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	if (n == 0)
+		return ocu_error_set(err, OCU_E_TIMEOUT, "%s %s did not end in %u ms", rt->name, verb, timeout_ms);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	read_message(messages, said);
+	return ocu_error_set(err, OCU_E_IO, "%s %s: status 0x%x: %s", rt->name, verb, (unsigned)status, said);
+}
+
+static int read_pid(const char *path, pid_t *pid, struct ocu_error *err)
+{
+	OCU_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	long n;
+
+	if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
+		return ocu_error_errno(err, OCU_E_IO, errno, "reading the runtime's pid file");
+	n = strtol(text, NULL, 10);
+	if (n <= 1)
+		return ocu_error_set(err, OCU_E_IO, "the runtime's pid file holds no pid");
+	*pid = (pid_t)n;
+	return 0;
+}
+
+int runtime_run(const struct runtime *rt, const char *container, const char *bundle_dir, int control, pid_t *pid,
+		unsigned timeout_ms, struct ocu_error *err)
+{
+	OCU_CLOSE int messages = message_file(err);
+	char pid_file[700];
+	char *argv[] = {(char *)rt->name, "--root", (char *)rt->root,  "run",           "--detach", "--bundle",
+			(char *)bundle_dir, "--pid-file", pid_file, (char *)container, NULL};
+	pid_t child;
+	int rc;
+
+	if (messages < 0)
+		return messages;
+	snprintf(pid_file, sizeof pid_file, "%s/pid", bundle_dir);
+	if ((rc = start(rt, argv, control, messages, &child, err)) ||
+	    (rc = await(rt, "run", child, timeout_ms, messages, err)))
+		return rc;
+	return read_pid(pid_file, pid, err);
+}
+
+int runtime_delete(const struct runtime *rt, const char *container, unsigned timeout_ms, struct ocu_error *err)
+{
+	OCU_CLOSE int messages = message_file(err);
+	OCU_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char state[800];
+	char *argv[] = {(char *)rt->name, "--root", (char *)rt->root, "delete", "--force", (char *)container, NULL};
+	pid_t child;
+	int rc;
+
+	if (messages < 0)
+		return messages;
+	snprintf(state, sizeof state, "%s/%s", rt->root, container);
+	if (access(state, F_OK) < 0)
+		return 0;
+	if ((rc = start(rt, argv, nothing, messages, &child, err)))
+		return rc;
+	return await(rt, "delete", child, timeout_ms, messages, err);
+}
