@@ -53,7 +53,7 @@ static struct deny_entry entry(enum ocu_deny_kind kind, const char *value, const
 	struct deny_entry e = {.kind = kind, .added_ms = ocu_wall_ms()};
 
 	snprintf(e.value, sizeof e.value, "%s", value);
-	text_copy(e.reason, sizeof e.reason, want->reason[0] ? want->reason : "killed");
+	text_copy(e.reason, sizeof e.reason, want->reason[0] || kind != OCU_DENY_SESSION ? want->reason : "killed");
 	snprintf(e.added_by, sizeof e.added_by, "%.128s", want->actor);
 	return e;
 }
