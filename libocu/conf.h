@@ -2,7 +2,9 @@
  * conf: a daemon's configuration as one table. Parsing, overrides, --help, --check, the reference page in
  * docs/ and the example file all come from the table. YAML file (a flat mapping of keys), scalars overridable
  * by OCU_<DAEMON>_<KEY> (upper case). Unknown key, duplicate key, wrong type or out of range: fatal with file
- * and line. Secrets appear only as paths (type PATH).
+ * and line. Secrets appear only as paths (type PATH). JSON options are overridden by JSON text. Of YAML there are no
+ * anchors, aliases, tags, merge keys or second documents; inside lists and mappings a plain scalar is a number, boolean
+ * or null only when JSON writes it so.
  */
 #ifndef OCU_CONF_H
 #define OCU_CONF_H

@@ -91,7 +91,8 @@ int ocu_error_set(struct ocu_error *err, int code, const char *fmt, ...) __attri
 /* The same for a failed system call: appends strerror(sys_errno) and records it. */
 int ocu_error_errno(struct ocu_error *err, int code, int sys_errno, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Prefix context: "reading x: <old text>". Returns the error's code. */
+/* Prefix context: "reading x: <old text>". Returns the error's code; OCU_E_INTERNAL when err is NULL or unset, so a
+ * caller that has the code already returns that one. */
 int ocu_error_add(struct ocu_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Table lookups; an unknown code reads as INTERNAL. Never NULL. */

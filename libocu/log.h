@@ -2,7 +2,8 @@
  * log: the operational log, one JSON line to stderr: time, level, component, event, trace_id, then the
  * caller's fields. Never a secret, token, command line or file content. Only daemons log; libocu does not
  * (its exceptions, the HTTP and RPC layers, report through callbacks). Lines are bounded at 4 KiB and
- * written by one write(2).
+ * written by one write(2): a value is cut at 1 KiB, a field that does not fit is left out, and the line then says
+ * "truncated":true.
  */
 #ifndef OCU_LOG_H
 #define OCU_LOG_H

@@ -1,7 +1,7 @@
 /*
  * metrics: the registry, rendered as Prometheus text format 0.0.4. Register at start, then update without locks.
  * Handles live for the process. Labels are fixed at registration: one handle per label set, so no label value
- * ever comes from a peer.
+ * ever comes from a peer. A bad name, one name with two kinds, or more than 4096 series are programming errors: abort.
  */
 #ifndef OCU_METRICS_H
 #define OCU_METRICS_H

@@ -41,7 +41,9 @@ struct ocu_event {
 
 #define OCU_EVENT_MAX 32768 /* bytes of one event's JSON */
 
-/* Renders; never fails on content (strings are cut to 1 KiB each and made valid UTF-8), only on size. */
+/* Appends the event; never fails on content (strings are cut to 1 KiB each and made valid UTF-8), only on the size or
+ * depth of detail or a full buffer; what it appended is then to be thrown away. Strings may be NULL: an actor or action
+ * that is empty reads "unknown". */
 int ocu_event_render(const struct ocu_event *ev, struct ocu_buf *out, struct ocu_error *err);
 /* Checks what auditd insists on before it accepts an event: object, class_uid, metadata.version, time, the six
  * mandatory members with the right types. */

@@ -47,6 +47,7 @@ static void inspect(const struct ocu_conf *c)
 		abort();
 }
 
+/* shows: NFR-MAINT-11 */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int fd = -1;

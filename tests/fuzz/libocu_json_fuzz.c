@@ -36,6 +36,7 @@ static int depth_of(const json_t *j)
 	return deepest + (json_is_array(j) || json_is_object(j));
 }
 
+/* shows: NFR-MAINT-11 */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ocu_error err = {0};

@@ -77,6 +77,7 @@ static void render_made(const char *data, size_t size)
 	free(copy);
 }
 
+/* shows: NFR-MAINT-11 */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	check_received((const char *)data, size);

@@ -47,6 +47,7 @@ static struct ocu_schema *schema_of(const char *line, size_t len)
 	return s;
 }
 
+/* shows: NFR-MAINT-11 */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data;

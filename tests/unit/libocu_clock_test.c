@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,6 +178,26 @@ START_TEST(the_floor_survives_a_restart)
 }
 END_TEST
 
+START_TEST(saving_leaves_nothing_behind)
+{
+	struct ocu_error err = {0};
+	char draft[80];
+	snprintf(draft, sizeof draft, "%s.new", path);
+	ck_assert_int_eq(ocu_clock_floor_save(path, &err), 0);
+	ck_assert_int_ne(access(draft, F_OK), 0);
+	/* A folder in its place cannot be replaced by a file. */
+	unlink(path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(ocu_clock_floor_save(path, &err), OCU_E_IO);
+	ck_assert_int_ne(access(draft, F_OK), 0);
+	ck_assert_int_eq(ocu_clock_floor_load(path, &err), OCU_E_IO);
+	rmdir(path);
+	/* An existing draft that is a link is not written through. */
+	ck_assert_int_eq(symlink("/dev/null", draft), 0);
+	ck_assert_int_eq(ocu_clock_floor_save(path, &err), OCU_E_IO);
+}
+END_TEST
+
 START_TEST(a_bad_floor_file_is_an_error)
 {
 	static const char *const texts[] = {"",
@@ -190,6 +211,8 @@ START_TEST(a_bad_floor_file_is_an_error)
 	                                    "12\n13\n",
 	                                    "12345678901234567890123456789012345\n"};
 	struct ocu_error err = {0};
+	write_floor("0\n");
+	ck_assert_int_eq(ocu_clock_floor_load(path, &err), 0);
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		write_floor(texts[i]);
 		ck_assert_int_eq(ocu_clock_floor_load(path, &err), OCU_E_PARSE);
@@ -215,6 +238,7 @@ int main(void)
 	tcase_add_test(c, rfc3339_instants);
 	tcase_add_test(c, rfc3339_agrees_with_gmtime);
 	tcase_add_test(c, the_floor_survives_a_restart);
+	tcase_add_test(c, saving_leaves_nothing_behind);
 	tcase_add_test(c, a_bad_floor_file_is_an_error);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);

@@ -107,7 +107,7 @@ START_TEST(a_file_sets_every_type)
 	           "    ports: [80, 443]\n"
 	           "  - {host: 'c.test'}\n"
 	           "labels: {a: yes, b: true, c: null, d: 1.5, e: 010, f: \"7\", g: 1.2.3, h: ~, i: [],\n"
-	           "         j: 99999999999999999999, k: -3, l: .inf, m: 0x1F, n: , o: false}\n");
+	           "         j: 99999999999999999999, k: -3, p: 9, l: .inf, m: 0x1F, n: , o: false}\n");
 	ck_assert_str_eq(ocu_conf_str(c, "listen"), "0.0.0.0:80");
 	char want[PATH_MAX + 32];
 	snprintf(want, sizeof want, "%s/run/x.sock", dir);
@@ -125,7 +125,7 @@ START_TEST(a_file_sets_every_type)
 	json_decref(rules);
 	json_t *labels =
 	    json_loads("{\"a\":\"yes\",\"b\":true,\"c\":null,\"d\":1.5,\"e\":\"010\",\"f\":\"7\","
-	               "\"g\":\"1.2.3\",\"h\":null,\"i\":[],\"j\":\"99999999999999999999\",\"k\":-3,"
+	               "\"g\":\"1.2.3\",\"h\":null,\"i\":[],\"j\":\"99999999999999999999\",\"k\":-3,\"p\":9,"
 	               "\"l\":\".inf\",\"m\":\"0x1F\",\"n\":null,\"o\":false}",
 	               0, NULL);
 	ck_assert(json_equal(ocu_conf_json(c, "labels"), labels));
@@ -175,7 +175,7 @@ static const struct {
     {"offset: 9223372036854775808\n", 1, "expected a whole number"},
     {"trace: yes\n", 1, "expected true or false"},
     {"trace: True\n", 1, "expected true or false"},
-    {"trace: \"true\"\n", 1, "without quotes"},
+    {"trace: \"true\"\n", 1, "expected true or false, without quotes"},
     {"idle: 15\n", 1, "expected a duration"},
     {"idle: 15 m\n", 1, "expected a duration"},
     {"idle: 1.5h\n", 1, "expected a duration"},
@@ -211,6 +211,10 @@ static const struct {
     {"listen: &x a\nsocket: *x\n", 1, "anchors and tags"},
     {"socket: *x\n", 1, "aliases"},
     {"listen: !!str a\n", 1, "anchors and tags"},
+    {"labels:\n  a: 1\n  *x : 2\n", 3, "aliases"},
+    {"labels:\n  a: *x\n", 2, "aliases"},
+    {"labels: [1,\n  *x]\n", 2, "aliases"},
+    {"labels: [1,\n  {a: *x}]\n", 2, "aliases"},
     {"labels: !foo {}\n", 1, "anchors and tags"},
     {"labels: !foo []\n", 1, "anchors and tags"},
     {"labels: {[a]: 1}\n", 1, "a key must be plain text"},

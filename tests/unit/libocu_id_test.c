@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -182,6 +183,22 @@ START_TEST(threads_do_not_share_ids)
 }
 END_TEST
 
+START_TEST(the_longest_prefix)
+{
+	char id[OCU_ID_MAX];
+	ocu_id_new("thirteen_____", id);
+	ck_assert_uint_eq(strlen(id), OCU_ID_MAX - 1);
+	ck_assert(ocu_id_valid("thirteen_____", id));
+}
+END_TEST
+
+START_TEST(a_longer_prefix_aborts)
+{
+	char id[OCU_ID_MAX * 2];
+	ocu_id_new("fourteen______", id);
+}
+END_TEST
+
 START_TEST(only_the_exact_form_is_valid)
 {
 	static const char *const bad[] = {
@@ -224,6 +241,8 @@ int main(void)
 	tcase_add_test(c, steps_within_a_millisecond_are_random);
 	tcase_add_test(c, short_reads_of_randomness_are_completed);
 	tcase_add_test(c, threads_do_not_share_ids);
+	tcase_add_test(c, the_longest_prefix);
+	tcase_add_test_raise_signal(c, a_longer_prefix_aborts, SIGABRT);
 	tcase_add_test(c, only_the_exact_form_is_valid);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);

@@ -58,7 +58,8 @@ START_TEST(values_are_those_of_the_reference)
 	    "[0."
 	    "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001]",
 	    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
-	    "\"\\u0001\\u007f\\u0080\\u07ff\\u0800\\uFFFF\\ud7ff\\ue000\\uD800\\uDC00\\udbff\\udfff\"",
+	    "\"\\u0001\\u007f\\u0080\\u07ff\\u0800\\uABCD\\uabcd\\uFFFF\\ud7ff\\ue000\\uD800\\uDC00\\udbff\\u"
+	    "dfff\"",
 	    "\"plain text of more than eight bytes, then \\u00e9 and \xc3\xa9 and \xf0\x9f\x98\x80 and "
 	    "\\\\\"",
 	    "{\"\\u0061b\":1,\"ab \":2,\"\":3,\"\xe2\x82\xac\":{\"\\n\":[]}}",
@@ -285,7 +286,7 @@ END_TEST
 
 START_TEST(dump_is_compact_in_order_and_bounded)
 {
-	const char *text = "{\"z\":1,\"a\":[true,null,-0.5,\"\\n\\\"\xe2\x82\xac\"],\"m\":{}}";
+	const char *text = "{\"z\":1,\"a\":[true,false,null,-0.5,-7,\"\\n\\\"\xe2\x82\xac\"],\"m\":{}}";
 	json_t *j = NULL;
 	ck_assert_int_eq(parse(text, &j, NULL), 0);
 	struct ocu_buf b = OCU_BUF_INIT(100);

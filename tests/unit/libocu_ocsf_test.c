@@ -277,10 +277,32 @@ START_TEST(only_size_can_fail)
 	ck_assert_int_eq(err.code, OCU_E_TOO_LARGE);
 	ck_assert_uint_eq(b.max, OCU_EVENT_MAX);
 	json_decref(detail);
-	ev.detail = NULL;
 	ocu_buf_done(&b);
-	b.max = 300;
-	ck_assert_int_eq(ocu_event_render(&ev, &b, &err), OCU_E_TOO_LARGE);
+	/* Wherever the buffer ends. */
+	detail = json_pack("{s:s}", "k", "value");
+	ev.detail = detail;
+	ck_assert_int_eq(ocu_event_render(&ev, &b, &err), 0);
+	size_t whole = b.len;
+	for (size_t max = 0; max < whole; max++) {
+		ocu_buf_done(&b);
+		b.max = max;
+		err = (struct ocu_error){0};
+		ck_assert_int_eq(ocu_event_render(&ev, &b, &err), OCU_E_TOO_LARGE);
+		ck_assert_int_eq(err.code, OCU_E_TOO_LARGE);
+		ck_assert_uint_eq(b.max, max);
+	}
+	json_decref(detail);
+	/* Deeper than the strict parser at the other end would take. */
+	detail = json_object();
+	for (int depth = 1; depth <= OCU_JSON_DEPTH_MAX; depth++) {
+		ocu_buf_done(&b);
+		b.max = OCU_EVENT_MAX;
+		ev.detail = detail;
+		ck_assert_int_eq(ocu_event_render(&ev, &b, &err),
+		                 depth < OCU_JSON_DEPTH_MAX ? 0 : OCU_E_INVALID);
+		detail = json_pack("{s:o}", "k", detail);
+	}
+	json_decref(detail);
 	ocu_buf_done(&b);
 }
 END_TEST
