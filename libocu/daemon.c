@@ -33,9 +33,10 @@
 #include "libocu/log.h"
 #include "libocu/pki.h"
 
-#define STOP_MAX_S    10
 #define FLOOR_EVERY_S 60 /* how much of the wall clock floor a crash may lose */
 #define DRAIN_MS      500
+
+unsigned ocu_daemon_stop_max_s = 10;
 
 /* Descriptors 0 to 2 exist, so that nothing we open lands where somebody prints to. */
 static void open_standard_fds(void)
@@ -228,12 +229,12 @@ void ocu_daemon_ready(struct ocu_daemon *d)
 /* Whatever hangs in a stop, the process ends: a service manager and a kill switch both count on it. */
 static void *watchdog(void *arg)
 {
-	struct timespec left = {.tv_sec = STOP_MAX_S};
+	struct timespec left = {.tv_sec = ocu_daemon_stop_max_s};
 
 	(void)arg;
 	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
 		;
-	ocu_log(OCU_LOG_ERROR, "daemon.stop_overrun", NULL, "why", "stopping took over 10 s", NULL);
+	ocu_log(OCU_LOG_ERROR, "daemon.stop_overrun", NULL, "why", "stopping took too long", NULL);
 	_exit(OCU_EXIT_STUCK);
 }
 
@@ -245,7 +246,7 @@ static void arm_watchdog(void)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&t, &attr, watchdog, NULL) != 0)
-		alarm(STOP_MAX_S); /* SIGALRM ends the process, if without a word */
+		alarm(ocu_daemon_stop_max_s); /* SIGALRM ends the process, if without a word */
 	pthread_attr_destroy(&attr);
 }
 

@@ -6,6 +6,9 @@
 
 enum { OCU_EXIT_RUNTIME = 1, OCU_EXIT_USAGE = 2, OCU_EXIT_STUCK = 70, OCU_EXIT_CONFIG = 78 };
 
+/* How long a stop may take before the watchdog ends the process; only tests change it. */
+extern unsigned ocu_daemon_stop_max_s;
+
 struct ocu_daemon_args {
 	const char *config; /* NULL: the default path when it exists */
 	bool check;
