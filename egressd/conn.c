@@ -239,10 +239,17 @@ static void reset_on_close(const struct watch *x)
 		setsockopt(x->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-void conn_reset(struct conn *c, const char *why)
+void conn_sever(struct conn *c)
 {
 	reset_on_close(&c->guest);
 	reset_on_close(&c->up);
+	worker_unwatch(conn_worker(c), &c->guest);
+	worker_unwatch(conn_worker(c), &c->up);
+}
+
+void conn_reset(struct conn *c, const char *why)
+{
+	conn_sever(c);
 	conn_end(c, why);
 }
 

@@ -86,6 +86,9 @@ void conn_end(struct conn *c, const char *why);
 void conn_reset(struct conn *c, const char *why);
 /* Cut by the operator or by a policy. */
 void conn_cut(struct conn *c, int reason);
+/* Only resets both sides, so that of many connections all are cut before the first is accounted for;
+ * conn_cut() follows. */
+void conn_sever(struct conn *c);
 struct worker *conn_worker(const struct conn *c);
 const struct limits *conn_limits(const struct conn *c);
 void conn_timer(struct conn *c, unsigned ms); /* the state's timer, from now */

@@ -223,7 +223,15 @@ unsigned edge_close(struct edge *e, int reason)
 
 	e->closed = true;
 	atomic_store(&e->session->listening, false);
+	/* sandboxd has the sockets, too: a dropped session's must not go on completing handshakes until it
+	 * closes them. */
+	if (e->session->dropped) {
+		shutdown(e->tcp.fd, SHUT_RDWR);
+		shutdown(e->dns.fd, SHUT_RDWR);
+	}
 	stop_listening(e);
+	for (struct conn *c = e->conns; c; c = c->next)
+		conn_sever(c);
 	while (e->conns)
 		conn_cut(e->conns, reason);
 	timers_cancel(&e->worker->timers, &e->summary);

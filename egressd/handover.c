@@ -89,13 +89,12 @@ static int adopt(struct egress *e, const Ocu__Handover__Handover *header, const 
 {
 	if (header->kind != OCU__HANDOVER__KIND__EDGE)
 		return ocu_error_set(err, OCU_E_INVALID, "this custodian takes edge sockets");
-	int rc = check_sockets(fds, n, err);
-	if (rc)
-		return rc;
 	struct session *s = registry_find(e->registry, header->session_id, NULL);
 	if (!s)
 		return ocu_error_set(err, OCU_E_NOT_FOUND, "the session is not registered");
-	rc = ocu_denylist_check(e->denylist, OCU_DENY_SESSION, s->id, err);
+	int rc = check_sockets(fds, n, err);
+	if (rc == 0)
+		rc = ocu_denylist_check(e->denylist, OCU_DENY_SESSION, s->id, err);
 	if (rc == 0)
 		rc = ocu_denylist_check(e->denylist, OCU_DENY_CALLER, s->caller, err);
 	if (rc == 0)

@@ -280,7 +280,7 @@ class Guest:
     def __init__(self, world, register=True, hand=True, **policy):
         n = next(world.numbers)
         self.world, self.ns, self.edge_ns = world, f"oe-g{n}", f"oe-e{n}"
-        self.session = "ses_" + ulid()
+        self.session, self.socks = "ses_" + ulid(), None
         world.guests.append(self)
         for ns in (self.ns, self.edge_ns):
             run(["ip", "netns", "add", ns])
@@ -312,12 +312,9 @@ class Guest:
         return in_ns(self.edge_ns, make)
 
     def hand_over(self):
-        socks = self.sockets()
-        try:
-            return self.world.handover(self.session, [s.fileno() for s in socks])
-        finally:
-            for s in socks:
-                s.close()
+        """The sockets are kept open here as well, as sandboxd keeps them."""
+        self.socks = self.socks or self.sockets()
+        return self.world.handover(self.session, [s.fileno() for s in self.socks])
 
     def socket(self, kind=socket.SOCK_STREAM, timeout=10):
         s = in_ns(self.ns, lambda: socket.socket(socket.AF_INET, kind))
@@ -359,6 +356,8 @@ class Guest:
         self.world.guests.remove(self)
         with contextlib.suppress(Exception):
             self.world.drop(self.session)
+        for s in self.socks or ():
+            s.close()
         for ns in (self.ns, self.edge_ns):
             run(["ip", "netns", "del", ns])
 
@@ -415,6 +414,56 @@ def recv_all(s):
     except ConnectionResetError:
         return data, True
     return data, False
+
+
+def get(s, host, path="/", extra=""):
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{extra}\r\n".encode())
+    return reply(s)
+
+
+def reply(s):
+    """(status, headers, body) of one response with a length."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += recv_exactly(s, 1)
+    lines = head.decode().split("\r\n")
+    headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:] if line)}
+    return int(lines[0].split()[1]), headers, recv_exactly(s, int(headers.get("content-length", 0)))
+
+
+def denied(s, reason, status=403):
+    """The answer is an HTTP refusal with this reason."""
+    got, headers, body = reply(s)
+    assert (got, headers["x-deny-reason"]) == (status, reason)
+    error = json.loads(body)["error"]
+    assert error["code"] == reason and error["correlation_id"] == headers["x-correlation-id"]
+    assert len(body) < 600 and b"ses_" not in body and b"alice" not in body
+    assert recv_all(s) == (b"", False)
+
+
+ALERT_DENIED, ALERT_FAILED = b"\x15\x03\x03\x00\x02\x02\x31", b"\x15\x03\x03\x00\x02\x02\x50"
+
+
+def connect(guest, target, extra=b""):
+    s = guest.connect(EDGE, 3128)
+    s.sendall(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (target, target) + extra)
+    return s
+
+
+def open_many(guest, n):
+    socks = [guest.to("allowed.example", 7000) for _ in range(n)]
+    for s in socks:
+        s.sendall(b"\0")
+    for s in socks:
+        assert recv_exactly(s, 1)
+    return socks
+
+
+def all_cut(socks, began, within):
+    for s in socks:
+        s.settimeout(max(0.001, began + within - time.monotonic()))
+        assert recv_all(s) == (b"", True)
+    return time.monotonic() - began
 
 
 def client_hello(name, **kw):
