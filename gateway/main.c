@@ -59,7 +59,8 @@ static int open_resources(struct gateway *g, struct ocu_error *err)
 
 static int drop_rights(struct gateway *g, struct ocu_error *err)
 {
-	const struct ocu_jail_path paths[] = {{ocu_conf_str(g->d.conf, "pki_dir"), false},
+	const struct ocu_jail_path paths[] = {{g->d.state_dir, true},
+	                                      {ocu_conf_str(g->d.conf, "pki_dir"), false},
 	                                      {"/etc", false},
 	                                      {"/usr", false},
 	                                      {"/lib", false},

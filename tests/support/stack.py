@@ -53,7 +53,17 @@ class Stack:
     def start(self, *daemons):
         for daemon in daemons or ORDER:
             self.start_one(daemon)
+        if not daemons:
+            eventually(self.ready)
         return self
+
+    def ready(self, port=9191):
+        """operatord's /readyz: it has compared its registry with what sandboxd runs."""
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError), contextlib.closing(c):
+            c.request("GET", "/readyz")
+            return c.getresponse().status == 200
+        return False
 
     def start_one(self, daemon, timeout=20):
         assert daemon not in self.proc or self.proc[daemon].poll() is not None, f"{daemon} runs already"
