@@ -63,8 +63,10 @@ static inline void fx_keys(void)
 	for (int c = OCU_COMP_NONE + 1; c < OCU_COMP_COUNT; c++) {
 		const struct ocu_pki_cert cert = {.component = (enum ocu_component)c, .ips = ips, .days = 1};
 		ck_assert_msg(ocu_pki_issue(fx.dir, TD, &cert, &err) == 0, "%s", err.text);
-		fx.id[c] = net_identity(fx.dir, (enum ocu_component)c);
 	}
+	/* Each has read everybody's key only when all are there. */
+	for (int c = OCU_COMP_NONE + 1; c < OCU_COMP_COUNT; c++)
+		fx.id[c] = net_identity(fx.dir, (enum ocu_component)c);
 	snprintf(path, sizeof path, "%s/operator", fx.dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	fx_key("operatord/session.key", "session-jwks.json");
