@@ -1,6 +1,6 @@
 /* daemon: a whole small daemon in a child: its command line, its way up, what it shows, and its way down.
  *
- * shows: NFR-REL-09, NFR-SEC-14, NFR-SEC-48
+ * shows: NFR-SEC-48
  */
 #include <check.h>
 #include <errno.h>

@@ -1,6 +1,4 @@
 /* httpd: requests answered later, from other threads; clients that go away meanwhile; streams; stopping.
- *
- * shows: NFR-SEC-53, NFR-SEC-55, NFR-REL-09
  */
 #include "libocu_http_fixture.h"
 

@@ -1,7 +1,5 @@
 /* jail: each thing that was given up is attempted, in a child that entered the jail, and refused. A child
  * answers with its exit status: 0 when everything was as expected, else the number of the line that was not.
- *
- * shows: NFR-SEC-14, NFR-SEC-02
  */
 #include <arpa/inet.h>
 #include <check.h>
