@@ -105,7 +105,7 @@ struct call *call_new(struct exchange *ex, const json_t *id)
 	c->ex = ex;
 	c->id = json_incref((json_t *)id);
 	c->trace = ocu_http_trace(ex->http);
-	c->started_ms = ocu_mono_ms();
+	c->started_ms = c->reported_ms = ocu_mono_ms();
 	ocu_id_new("call_", c->call_id);
 	pthread_mutex_lock(&ex->lock);
 	ex->pending++;

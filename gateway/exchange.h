@@ -41,7 +41,7 @@ struct call {
 	char url[256]; /* sandboxd that runs it */
 	char grant[4097];
 	json_t *arguments;
-	uint64_t started_ms;
+	uint64_t started_ms, reported_ms; /* monotonic; of the last progress */
 	struct call *prev, *next; /* inflight's list */
 };
 

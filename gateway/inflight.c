@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "libocu/clock.h"
+#include "libocu/waiting.h"
 
 #define PROGRESS_EVERY_MS 5000
+#define TICK_MS           1000
 
 struct inflight {
 	pthread_mutex_t lock;
@@ -20,8 +21,10 @@ struct inflight {
 static void tick(struct inflight *f, uint64_t now)
 {
 	for (struct call *c = f->first; c; c = c->next)
-		if (c->progress_token && now - c->started_ms >= PROGRESS_EVERY_MS)
+		if (c->progress_token && now - c->reported_ms >= PROGRESS_EVERY_MS) {
+			c->reported_ms = now;
 			call_progress(c, (double)(now - c->started_ms) / 1000.0, "running");
+		}
 }
 
 static void *ticker_main(void *arg)
@@ -29,10 +32,8 @@ static void *ticker_main(void *arg)
 	struct inflight *f = arg;
 	pthread_mutex_lock(&f->lock);
 	while (!f->stop) {
-		struct timespec at;
-		clock_gettime(CLOCK_MONOTONIC, &at);
-		at.tv_sec += PROGRESS_EVERY_MS / 1000;
-		pthread_cond_timedwait(&f->wake, &f->lock, &at);
+		struct timespec at = ocu_after_ms(TICK_MS);
+		ocu_cond_wait_until(&f->wake, &f->lock, &at);
 		if (!f->stop)
 			tick(f, ocu_mono_ms());
 	}
@@ -45,11 +46,7 @@ int inflight_new(struct inflight **ret, struct ocu_error *err)
 	struct inflight *f = calloc(1, sizeof *f);
 	if (!f)
 		return ocu_error_set(err, OCU_E_NOMEM, "inflight");
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&f->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	ocu_cond_init(&f->wake);
 	pthread_mutex_init(&f->lock, NULL);
 	int rc = pthread_create(&f->ticker, NULL, ticker_main, f);
 	if (rc) {

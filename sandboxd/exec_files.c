@@ -67,8 +67,10 @@ static int view_ask(struct tool *t, struct ocu_error *err)
 
 static void view_answer(struct tool *t, const Ocu__Agent__Reply *r)
 {
+	const Ocu__Exec__ViewRequest *q = (const Ocu__Exec__ViewRequest *)t->req;
 	Ocu__Exec__ViewReply reply = OCU__EXEC__VIEW_REPLY__INIT;
 
+	reply.first_line = q->first_line > 1 ? (uint32_t)q->first_line : 1;
 	reply.content = r->view->content;
 	reply.is_directory = r->view->is_directory;
 	reply.total_lines = r->view->total_lines;

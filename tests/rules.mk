@@ -54,7 +54,7 @@ $(CLIENTS)/node_modules/.stamp: $(CLIENTS)/package-lock.json
 
 # Integration: real daemons, real sandboxes, in a network and mount namespace of their own.
 OCU_IMAGES ?= /var/cache/ocu/images
-IN_NETNS := unshare --net --mount --propagation private env OCU_NETNS=1 OCU_BUILD=$(abspath $(BUILD)) OCU_IMAGES=$(OCU_IMAGES)
+IN_NETNS := env OCU_BUILD=$(abspath $(BUILD)) OCU_IMAGES=$(OCU_IMAGES) tests/support/in-netns
 PYTEST := $(PYTHON) -B -m pytest -q -p no:cacheprovider --durations=5
 
 .PHONY: sandbox-image check-integration
@@ -63,7 +63,7 @@ $(OCU_IMAGES)/base/image.json:
 	@deploy/images/build-sandbox-image $(OCU_IMAGES)
 
 check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## integration and adversary tests (T=file or -k expression in K)
-	@$(IN_NETNS) bash -c 'ip link set lo up && exec $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/integration/$(T),tests/integration)'
+	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/integration/$(T),tests/integration)
 
 .PHONY: trace
 trace:  ## print which test shows which requirement
@@ -78,5 +78,5 @@ $(BENCH_BIN): $(BUILD)/bin/ocu-bench-%: $(BUILD)/tests/bench/%.o $(LIBOCU)
 .PHONY: bench bench-all
 bench: $(BUILD)/.deps-bench  ## measure against named peers, write build/bench.json (B=calls|create|audit|memory)
 	@$(SUB) -j2 bench-all
-	@$(IN_NETNS) bash -c 'ip link set lo up && exec $(PYTHON) -B tests/bench/bench.py $(B)'
+	@$(IN_NETNS) $(PYTHON) -B tests/bench/bench.py $(B)
 bench-all: all $(BENCH_BIN) sandbox-image $(CLIENTS)/node_modules/.stamp

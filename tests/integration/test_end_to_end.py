@@ -25,6 +25,11 @@ def text_of(result):
     return "".join(c["text"] for c in result["content"])
 
 
+def test_clean_stop():
+    with Stack() as s:
+        s.mcp().bash("true")
+
+
 @pytest.mark.parametrize("kind", ["v1", "v2", "v2-auto"])
 def test_whole_session(fresh, kind, tmp_path):
     stack = fresh
@@ -127,7 +132,3 @@ def test_chat_id_keeps_the_sandbox_across_mcp_sessions(stack):
     c = stack.mcp(chat="chat-2")
     assert "kept" not in c.bash("ls -a /workspace")
 
-
-def test_clean_stop():
-    with Stack() as s:
-        s.mcp().bash("true")
