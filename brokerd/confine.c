@@ -35,34 +35,36 @@ static int openat2_beneath(int root, const char *rel, int flags, mode_t mode)
 	}
 }
 
-/* The slow walk: name by name, lending the owner bits where a folder's mode keeps the broker out. */
+/* One name in dir, with the owner bits lent where dir's own mode keeps the broker out. */
+static int open_in(int dir, const char *name, int flags, mode_t mode)
+{
+	struct confine_loan loan;
+	int fd = openat2_beneath(dir, name, flags, mode);
+	if (fd != -EACCES || confine_loan_begin(&loan, dir) < 0)
+		return fd;
+	fd = openat2_beneath(dir, name, flags, mode);
+	confine_loan_end(&loan);
+	return fd;
+}
+
+/* The slow walk: name by name, lending on the way. */
 static int walk(int root, const char *rel)
 {
-	int at = root;
-	for (const char *p = rel; *p;) {
+	int at = open_in(root, ".", O_PATH | O_DIRECTORY, 0);
+	for (const char *p = rel; *p && at >= 0;) {
 		char name[256];
 		size_t n = strcspn(p, "/");
-		if (n == 0 || n >= sizeof name) {
-			if (at != root)
-				close(at);
-			return -ENAMETOOLONG;
+		int next = -ENAMETOOLONG;
+		if (n > 0 && n < sizeof name) {
+			memcpy(name, p, n);
+			name[n] = 0;
+			next = open_in(at, name, O_PATH | O_DIRECTORY, 0);
 		}
-		memcpy(name, p, n);
-		name[n] = 0;
-		struct confine_loan loan;
-		int fd = openat2_beneath(at, name, O_PATH | O_DIRECTORY, 0);
-		if (fd == -EACCES && confine_loan_begin(&loan, at) == 0) {
-			fd = openat2_beneath(at, name, O_PATH | O_DIRECTORY, 0);
-			confine_loan_end(&loan);
-		}
-		if (at != root)
-			close(at);
-		if (fd < 0)
-			return fd;
-		at = fd;
+		close(at);
+		at = next;
 		p += n + (p[n] == '/');
 	}
-	return at == root ? openat2_beneath(root, ".", O_PATH | O_DIRECTORY, 0) : at;
+	return at;
 }
 
 int confine_dir(int root, const char *rel)
@@ -89,14 +91,9 @@ int confine_open(int root, const char *rel, int flags, mode_t mode)
 	int fd = openat2_beneath(root, rel, flags | extra, mode);
 	if (fd != -EACCES)
 		return fd;
-	struct confine_loan loan;
 	OCU_CLOSE int dir = confine_parent(root, rel);
-	if (dir < 0 || confine_loan_begin(&loan, dir) < 0)
-		return -EACCES;
 	const char *slash = strrchr(rel, '/');
-	fd = openat2_beneath(dir, slash ? slash + 1 : rel, flags | extra, mode);
-	confine_loan_end(&loan);
-	return fd;
+	return dir < 0 ? dir : open_in(dir, slash ? slash + 1 : rel, flags | extra, mode);
 }
 
 static int type_error(mode_t mode)

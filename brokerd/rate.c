@@ -94,7 +94,8 @@ static void refill(struct rate *r, struct account *a, uint64_t now_ms)
 		a->milli_ops = full_ops;
 	if (a->milli_bytes > full_bytes)
 		a->milli_bytes = full_bytes;
-	a->at_ms = now_ms;
+	if (now_ms > a->at_ms)
+		a->at_ms = now_ms;
 }
 
 int rate_enter(struct rate *r, const char *caller, uint64_t now_ms, struct ocu_error *err)

@@ -120,16 +120,14 @@ static int pass(struct sweep *s, DIR *top, uint64_t *ret_seen)
 		if (dots(e->d_name))
 			continue;
 		++*ret_seen;
-		int r = -EISDIR;
-		if (unlinkat(s->top, e->d_name, 0) == 0) {
+		int r = 0;
+		if (unlinkat(s->top, e->d_name, 0) == 0)
 			++*s->count;
-			continue;
-		}
-		if (errno == EISDIR || errno == EPERM)
+		else if (errno == EISDIR || errno == EPERM)
 			r = empty_folder(s, e->d_name);
 		else if (errno != ENOENT)
 			r = -errno;
-		if (r < 0 && r != -EISDIR)
+		if (r < 0)
 			return r;
 		if (late(s))
 			return -ETIME;

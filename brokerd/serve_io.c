@@ -10,8 +10,9 @@
 #include "brokerd/serve.h"
 #include "brokerd/volume.h"
 
-#define COPY_STEP (16u << 20) /* a copy gives its worker back after this many bytes; short copies are legal  \
-	                       */
+#define COPY_STEP                                                                                            \
+	(16u << 20) /* a copy gives its worker back after this many bytes; short copies are legal            \
+	             */
 
 void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {

@@ -1,0 +1,209 @@
+/* quota and content: what is charged is what is there, whatever order things happen in. */
+/* shows: NFR-SEC-46, NFR-COST-06 */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include "brokerd/content.h"
+#include "brokerd/node.h"
+#include "brokerd/quota.h"
+#include "tests/unit/brokerd_fixture.h"
+
+#define K4 4096u
+
+START_TEST(charges_whole_blocks)
+{
+	ck_assert_uint_eq(quota_charge(0), 0);
+	ck_assert_uint_eq(quota_charge(1), K4);
+	ck_assert_uint_eq(quota_charge(K4), K4);
+	ck_assert_uint_eq(quota_charge(K4 + 1), 2 * K4);
+	ck_assert_uint_ge(quota_charge(UINT64_MAX), UINT64_MAX - K4);
+}
+END_TEST
+
+START_TEST(bound_can_be_reached_and_not_passed)
+{
+	struct quota q;
+	quota_init(&q, 10 * K4, 3);
+	ck_assert_int_eq(quota_resize(&q, 0, 10 * K4), 0);
+	ck_assert_uint_eq(quota_bytes_left(&q), 0);
+	ck_assert_int_eq(quota_resize(&q, 10 * K4, 10 * K4 + 1), -EDQUOT);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 10 * K4);
+	ck_assert_int_eq(quota_resize(&q, 10 * K4, 5), 0);
+	ck_assert_uint_eq(atomic_load(&q.bytes), K4);
+	ck_assert_int_eq(quota_resize(&q, 5, UINT64_MAX), -EDQUOT);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(quota_add_file(&q), 0);
+	ck_assert_int_eq(quota_add_file(&q), -EDQUOT);
+	quota_drop_file(&q);
+	ck_assert_int_eq(quota_add_file(&q), 0);
+}
+END_TEST
+
+START_TEST(never_below_zero_and_zero_is_no_bound)
+{
+	struct quota q;
+	quota_init(&q, 0, 0);
+	quota_drop_bytes(&q, 1 << 20);
+	quota_drop_file(&q);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+	ck_assert_uint_eq(atomic_load(&q.files), 0);
+	ck_assert_int_eq(quota_resize(&q, 0, UINT64_C(1) << 50), 0);
+	ck_assert_uint_eq(quota_bytes_left(&q), UINT64_MAX);
+}
+END_TEST
+
+static struct quota shared;
+
+static void *hammer(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 20000; i++)
+		if (quota_resize(&shared, 0, 3 * K4) == 0) {
+			ck_assert_uint_le(atomic_load(&shared.bytes), shared.max_bytes);
+			quota_drop_bytes(&shared, 3 * K4);
+		}
+	return NULL;
+}
+
+START_TEST(concurrent_use_adds_up)
+{
+	pthread_t t[4];
+	quota_init(&shared, 7 * K4, 0);
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, hammer, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_uint_eq(atomic_load(&shared.bytes), 0);
+}
+END_TEST
+
+static struct quota q;
+static struct content content;
+static struct node node;
+static int fd;
+
+static void setup(void)
+{
+	scratch_make();
+	quota_init(&q, 100 * K4, 0);
+	content_init(&content, &q);
+	node = (struct node){.id = 7, .type = S_IFREG, .fd = -1};
+	fd = openat(root, "f", O_RDWR | O_CREAT, 0644);
+	ck_assert_int_eq(content_opened(&content, &node, fd), 0);
+}
+
+static void teardown(void)
+{
+	close(fd);
+	content_done(&content);
+	scratch_drop();
+}
+
+START_TEST(writes_charge_growth_only)
+{
+	char data[3 * K4] = {1};
+	ck_assert_int_eq(content_write(&content, &node, fd, data, sizeof data, 0), sizeof data);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 3 * K4);
+	ck_assert_int_eq(content_write(&content, &node, fd, data, K4, K4), K4);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 3 * K4);
+	ck_assert_int_eq(content_write(&content, &node, fd, data, 10, 9 * K4), 10);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 10 * K4);
+	ck_assert_int_eq(content_write(&content, &node, fd, data, 10, 200 * K4), -EDQUOT);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 10 * K4);
+	ck_assert_int_eq(content_write(&content, &node, fd, data, 10, INT64_MAX - 5), -EFBIG);
+	ck_assert_int_eq(content_write(&content, &node, fd, data, 0, 0), 0);
+	ck_assert_int_eq(content_truncate(&content, &node, fd, K4), 0);
+	ck_assert_uint_eq(atomic_load(&q.bytes), K4);
+	ck_assert_int_eq(content_truncate(&content, &node, fd, 101 * K4), -EDQUOT);
+	ck_assert_int_eq(content_truncate(&content, &node, fd, 100 * K4), 0);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 100 * K4);
+	content_closed(&content, &node);
+}
+END_TEST
+
+START_TEST(failed_writes_give_the_charge_back)
+{
+	int readonly = openat(root, "f", O_RDONLY);
+	ck_assert_int_eq(content_write(&content, &node, readonly, "x", 1, 5 * K4), -EBADF);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+	ck_assert_uint_eq(node.size, 0);
+	close(readonly);
+	content_closed(&content, &node);
+}
+END_TEST
+
+START_TEST(unlinked_files_are_charged_until_the_last_close)
+{
+	ck_assert_int_eq(content_write(&content, &node, fd, "x", 1, 0), 1);
+	ck_assert_int_eq(content_opened(&content, &node, fd), 0);
+	content_unlinked(&content, &node, 1);
+	ck_assert_uint_eq(atomic_load(&q.bytes), K4);
+	ck_assert_int_eq(content_write(&content, &node, fd, "x", 1, 4 * K4), 1);
+	content_closed(&content, &node);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 5 * K4);
+	content_closed(&content, &node);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+}
+END_TEST
+
+START_TEST(unlinking_a_closed_file_gives_back_at_once)
+{
+	ck_assert_int_eq(content_write(&content, &node, fd, "x", 1, 0), 1);
+	content_closed(&content, &node);
+	content_unlinked(&content, &node, 1);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+}
+END_TEST
+
+static void *extend(void *arg)
+{
+	char data[1000] = {1};
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	for (int i = 0; i < 3000; i++) {
+		uint64_t at = (uint64_t)(rand_r(&seed) % (90 * (int)K4));
+		if (rand_r(&seed) % 16 == 0)
+			content_truncate(&content, &node, fd, at);
+		else
+			content_write(&content, &node, fd, data, sizeof data, at);
+	}
+	return NULL;
+}
+
+START_TEST(concurrent_growth_is_charged_exactly)
+{
+	pthread_t t[3];
+	struct stat st;
+	for (uintptr_t i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, extend, (void *)(i + 1));
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	/* The kernel keeps truncation and writes of a guest apart; without it the charge may be more, never
+	 * less. */
+	ck_assert_uint_ge(atomic_load(&q.bytes), quota_charge((uint64_t)st.st_size));
+	ck_assert_uint_eq(atomic_load(&q.bytes), quota_charge(node.size));
+	content_closed(&content, &node);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("brokerd_quota");
+	TCase *c = tcase_create("quota"), *d = tcase_create("content");
+	tcase_set_timeout(c, 60);
+	tcase_add_test(c, charges_whole_blocks);
+	tcase_add_test(c, bound_can_be_reached_and_not_passed);
+	tcase_add_test(c, never_below_zero_and_zero_is_no_bound);
+	tcase_add_test(c, concurrent_use_adds_up);
+	suite_add_tcase(suite, c);
+	tcase_set_timeout(d, 60);
+	tcase_add_checked_fixture(d, setup, teardown);
+	tcase_add_test(d, writes_charge_growth_only);
+	tcase_add_test(d, failed_writes_give_the_charge_back);
+	tcase_add_test(d, unlinked_files_are_charged_until_the_last_close);
+	tcase_add_test(d, unlinking_a_closed_file_gives_back_at_once);
+	tcase_add_test(d, concurrent_growth_is_charged_exactly);
+	suite_add_tcase(suite, d);
+	return run_suite(suite);
+}
