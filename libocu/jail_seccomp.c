@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "libocu/err.h"
 #include "libocu/jail_internal.h"
@@ -109,6 +110,10 @@ static const uint32_t ioctls[] = {TCGETS,       TIOCGWINSZ,      FIONBIO,       
                                   FIONCLEX,     TIOCOUTQ,        SIOCGIFINDEX,      SIOCGIFNAME, FICLONE,
                                   FICLONERANGE, FS_IOC_GETFLAGS, FUSE_DEV_IOC_CLONE};
 
+/* Files, and the names of pipes and sockets between a guest's own processes, which brokerd keeps for it;
+ * never a device. */
+static const uint32_t node_types[] = {S_IFREG, S_IFIFO, S_IFSOCK};
+
 #if !OCU_JAIL_SANITIZER
 /* prctl is many calls; these are the harmless ones the libraries make. */
 static const uint32_t prctls[] = {PR_SET_NAME, PR_GET_NAME,         PR_GET_DUMPABLE,     PR_SET_PDEATHSIG,
@@ -164,6 +169,8 @@ static int add_narrowed(scmp_filter_ctx ctx)
 
 	if (!rc)
 		rc = allow_value(ctx, SCMP_SYS(socketpair), 0, UINT32_MAX, AF_UNIX);
+	for (size_t i = 0; !rc && i < COUNT(node_types); i++)
+		rc = allow_value(ctx, SCMP_SYS(mknodat), 2, S_IFMT, node_types[i]);
 	if (!rc)
 		rc = allow_values(ctx, SCMP_SYS(ioctl), 1, ioctls, COUNT(ioctls));
 #if !OCU_JAIL_SANITIZER
