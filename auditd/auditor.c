@@ -177,7 +177,6 @@ static int record_reading(struct auditor *a, const struct job *j, struct ocu_err
 	    .action = "auditor.read",
 	    .resource = "trail.events",
 	    .actor_id = j->actor,
-	    .session_id = j->query.session_id,
 	    .trace_id = ocu_http_trace(j->http),
 	    .outcome = OCU_OUTCOME_SUCCESS,
 	    .detail = d,

@@ -1,4 +1,7 @@
-/* committer: group commit. */
+/*
+ * committer: group commit. Answering is the work of a second thread: handing a reply to the network costs as
+ * much as writing a record, and the disk must not wait for it.
+ */
 #include "auditd/committer.h"
 
 #include <pthread.h>
@@ -11,17 +14,26 @@
 #include "libocu/err.h"
 #include "libocu/log.h"
 
+/* Requests of one batch and how it ended. */
+struct outcome {
+	struct outcome *next;
+	struct request *requests;
+	struct ocu_error err; /* code 0: durable */
+};
+
 struct committer {
 	struct store *store;
-	pthread_t thread;
+	pthread_t writer, answerer;
 	pthread_mutex_t lock;
-	pthread_cond_t work;  /* for the thread: something is ready, or stop */
+	pthread_cond_t work;  /* for the writer: something is ready, or stop */
 	pthread_cond_t space; /* for putters */
 	struct request *head, **tail;
 	size_t ready_bytes;
 	unsigned own;
-	bool waiting; /* the thread sleeps on work */
-	bool stop;
+	bool waiting;                      /* the writer sleeps on work */
+	struct outcome *over, **over_tail; /* for the answerer */
+	pthread_cond_t answers;
+	bool stop, written; /* written: no outcome will follow */
 	bool healthy;
 };
 
@@ -77,28 +89,82 @@ static int add_request(struct committer *c, struct request *r, struct ocu_error 
 	return 0;
 }
 
-static void finish_all(struct request *r, const struct request *end, const struct ocu_error *err)
+static void finish_all(struct request *r, const struct ocu_error *err)
 {
-	while (r != end) {
+	while (r) {
 		struct request *next = r->next;
 		request_finish(r, err);
 		r = next;
 	}
 }
 
-/* Makes one batch of the front of the list, commits and answers it; returns what did not fit. */
+/* Hands a batch to the answerer; without memory for that, answers here. */
+static void hand_over(struct committer *c, struct request *requests, const struct ocu_error *err)
+{
+	struct outcome *o = calloc(1, sizeof *o);
+	if (!o) {
+		finish_all(requests, err->code ? err : NULL);
+		return;
+	}
+	o->requests = requests;
+	o->err = *err;
+	pthread_mutex_lock(&c->lock);
+	*c->over_tail = o;
+	c->over_tail = &o->next;
+	pthread_cond_signal(&c->answers);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static struct outcome *next_outcomes(struct committer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (!c->over && !c->written)
+		pthread_cond_wait(&c->answers, &c->lock);
+	struct outcome *all = c->over;
+	c->over = NULL;
+	c->over_tail = &c->over;
+	pthread_mutex_unlock(&c->lock);
+	return all;
+}
+
+static void *answer(void *arg)
+{
+	struct outcome *o;
+	while ((o = next_outcomes(arg))) {
+		while (o) {
+			struct outcome *next = o->next;
+			finish_all(o->requests, o->err.code ? &o->err : NULL);
+			free(o);
+			o = next;
+		}
+	}
+	return NULL;
+}
+
+/* Adds requests while they fit; cuts the list behind the last one and returns the rest. */
+static struct request *fill_batch(struct committer *c, struct request *list, uint64_t *events, int *rc,
+                                  struct ocu_error *err)
+{
+	struct request *r = list, *last = list;
+	*rc = store_begin(c->store, err);
+	while (r && (r == list || store_batch_bytes(c->store) + written_size(r) <= STORE_BATCH_MAX)) {
+		if (!*rc)
+			*rc = add_request(c, r, err);
+		*events += r->n;
+		last = r;
+		r = r->next;
+	}
+	last->next = NULL;
+	return r;
+}
+
+/* Makes one batch of the front of the list and commits it; returns what did not fit. */
 static struct request *commit_some(struct committer *c, struct request *list)
 {
 	struct ocu_error err = {0};
-	struct request *r = list;
 	uint64_t events = 0;
-	int rc = store_begin(c->store, &err);
-	while (r && (r == list || store_batch_bytes(c->store) + written_size(r) <= STORE_BATCH_MAX)) {
-		if (!rc)
-			rc = add_request(c, r, &err);
-		events += r->n;
-		r = r->next;
-	}
+	int rc;
+	struct request *rest = fill_batch(c, list, &events, &rc, &err);
 	if (!rc)
 		rc = store_commit(c->store, &err);
 	else
@@ -107,25 +173,37 @@ static struct request *commit_some(struct committer *c, struct request *list)
 		store_note_refused(c->store, events, &err);
 		set_healthy(c, &err);
 		/* Callers learn what it means for them, not what the disk said. */
-		ocu_error_set(&err, rc == OCU_E_NO_SPACE ? rc : OCU_E_AUDIT, "%s",
-		              ocu_err_text(rc == OCU_E_NO_SPACE ? rc : OCU_E_AUDIT));
+		rc = rc == OCU_E_NO_SPACE ? rc : OCU_E_AUDIT;
+		ocu_error_set(&err, rc, "%s", ocu_err_text(rc));
 	} else {
+		err.code = 0;
 		set_healthy(c, NULL);
 	}
-	finish_all(list, r, rc ? &err : NULL);
-	return r;
+	hand_over(c, list, &err);
+	return rest;
 }
 
-static void *run(void *arg)
+static void *write_batches(void *arg)
 {
 	struct committer *c = arg;
-	for (;;) {
-		struct request *list = take_all(c);
-		if (!list)
-			return NULL;
+	struct request *list;
+	while ((list = take_all(c)))
 		while (list)
 			list = commit_some(c, list);
-	}
+	pthread_mutex_lock(&c->lock);
+	c->written = true;
+	pthread_cond_signal(&c->answers);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static void release(struct committer *c)
+{
+	pthread_cond_destroy(&c->work);
+	pthread_cond_destroy(&c->space);
+	pthread_cond_destroy(&c->answers);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
 }
 
 int committer_start(struct committer **ret, struct store *store, struct ocu_error *err)
@@ -137,11 +215,21 @@ int committer_start(struct committer **ret, struct store *store, struct ocu_erro
 	c->tail = &c->head;
 	c->healthy = true;
 	pthread_mutex_init(&c->lock, NULL);
+	c->over_tail = &c->over;
 	pthread_cond_init(&c->work, NULL);
 	pthread_cond_init(&c->space, NULL);
-	int rc = pthread_create(&c->thread, NULL, run, c);
+	pthread_cond_init(&c->answers, NULL);
+	int rc = pthread_create(&c->answerer, NULL, answer, c);
 	if (rc) {
-		free(c);
+		release(c);
+		return ocu_error_errno(err, OCU_E_INTERNAL, rc, "committer thread");
+	}
+	rc = pthread_create(&c->writer, NULL, write_batches, c);
+	if (rc) {
+		c->written = true;
+		pthread_cond_signal(&c->answers);
+		pthread_join(c->answerer, NULL);
+		release(c);
 		return ocu_error_errno(err, OCU_E_INTERNAL, rc, "committer thread");
 	}
 	*ret = c;
@@ -156,11 +244,9 @@ void committer_stop(struct committer *c)
 	c->stop = true;
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
-	pthread_join(c->thread, NULL);
-	pthread_cond_destroy(&c->work);
-	pthread_cond_destroy(&c->space);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
+	pthread_join(c->writer, NULL);
+	pthread_join(c->answerer, NULL);
+	release(c);
 }
 
 static void push(struct committer *c, struct request *r)

@@ -17,7 +17,7 @@
 #include "libocu/rpc.h"
 #include "proto/methods.h"
 
-#define REFUSALS_PER_SECOND 10
+#define REFUSALS_PER_SECOND 50
 #define SHAPED_PER_SECOND   1
 
 struct own {

@@ -23,7 +23,7 @@ struct request {
 	struct request *next;
 	struct lane *lane;         /* whose it is; never NULL */
 	struct ocu_rpc_call *call; /* NULL for own events */
-	/* For own events that somebody waits for; may be NULL. Runs on the committer's thread. */
+	/* For own events that somebody waits for; may be NULL. Runs on the committer's answering thread. */
 	void (*done)(void *arg, const struct ocu_error *err);
 	void *done_arg;
 	int64_t wall_ms; /* when it was received */

@@ -3,9 +3,6 @@
  * libocu emitter, which batches, and as raw Appends of one event each. A fixed number of events is in flight;
  * each is sent again as soon as it is acknowledged. Prints one JSON line. An event that is not acknowledged
  * is a failure.
- *
- * With --acked FILE it is also the load of the crash tests: it writes the id of every acknowledged event, and
- * a lost connection ends the run without being an error.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -29,7 +26,7 @@
 #define INFLIGHT_MAX 4096
 
 struct options {
-	const char *url, *pki, *trust_domain, *as, *mode, *acked;
+	const char *url, *pki, *trust_domain, *as, *mode;
 	unsigned inflight;
 	double seconds;
 	uint64_t events; /* 0: as many as fit the time */
@@ -48,7 +45,6 @@ struct run {
 	struct ocu_audit *audit;
 	struct ocu_rpc_client *client;
 	struct ocu_buf raw; /* the event of raw Appends */
-	FILE *acked;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	struct slot *idle;
@@ -72,8 +68,6 @@ static void finished(struct slot *s, const struct ocu_error *err)
 		r->done++;
 		if (r->samples < r->samples_max)
 			r->latency_us[r->samples++] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
-		if (r->acked)
-			fprintf(r->acked, "event-%llu\n", (unsigned long long)s->id);
 	}
 	s->next = r->idle;
 	r->idle = s;
@@ -210,8 +204,6 @@ static void run_init(struct run *r, const struct options *o)
 	r->o = o;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->cond, NULL);
-	if (o->acked)
-		r->acked = fopen(o->acked, "ae");
 }
 
 static int through_emitter(const struct options *o, const struct ocu_identity *id, json_t *detail,
@@ -228,8 +220,6 @@ static int through_emitter(const struct options *o, const struct ocu_identity *i
 	if (!rc)
 		*ret = measure(&r, detail);
 	ocu_audit_stop(r.audit);
-	if (r.acked)
-		fclose(r.acked);
 	return rc;
 }
 
@@ -253,8 +243,6 @@ static int through_rpc(const struct options *o, const struct ocu_identity *id, j
 	*ret_bytes = r.raw.len;
 	ocu_rpc_client_free(r.client);
 	ocu_buf_done(&r.raw);
-	if (r.acked)
-		fclose(r.acked);
 	return rc;
 }
 
@@ -262,7 +250,7 @@ static int usage(void)
 {
 	fputs("usage: audit_bench --url tls+tcp://HOST:PORT --pki DIR [--trust-domain ocu.local] [--as "
 	      "gateway]\n"
-	      "       [--mode both|emitter|raw] [--inflight 64] [--seconds 4] [--events N] [--acked FILE]\n",
+	      "       [--mode both|emitter|raw] [--inflight 64] [--seconds 4] [--events N]\n",
 	      stderr);
 	return 2;
 }
@@ -270,11 +258,9 @@ static int usage(void)
 static int parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-	    {"url", 1, NULL, 'u'},          {"pki", 1, NULL, 'p'},
-	    {"trust-domain", 1, NULL, 't'}, {"as", 1, NULL, 'a'},
-	    {"mode", 1, NULL, 'm'},         {"inflight", 1, NULL, 'i'},
-	    {"seconds", 1, NULL, 's'},      {"events", 1, NULL, 'n'},
-	    {"acked", 1, NULL, 'k'},        {0},
+	    {"url", 1, NULL, 'u'},     {"pki", 1, NULL, 'p'},    {"trust-domain", 1, NULL, 't'},
+	    {"as", 1, NULL, 'a'},      {"mode", 1, NULL, 'm'},   {"inflight", 1, NULL, 'i'},
+	    {"seconds", 1, NULL, 's'}, {"events", 1, NULL, 'n'}, {0},
 	};
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (c) {
@@ -301,9 +287,6 @@ static int parse(struct options *o, int argc, char **argv)
 			break;
 		case 'n':
 			o->events = strtoull(optarg, NULL, 10);
-			break;
-		case 'k':
-			o->acked = optarg;
 			break;
 		default:
 			return -1;
@@ -348,5 +331,5 @@ int main(int argc, char **argv)
 	else
 		print(&o, &emitter, &raw, bytes);
 	ocu_identity_free(id);
-	return rc || (!o.acked && emitter.failed + raw.failed) ? 1 : 0;
+	return rc || emitter.failed + raw.failed ? 1 : 0;
 }
