@@ -41,4 +41,4 @@ def fresh(upstream):
 def mcp(stack):
     m = stack.mcp()
     yield m
-    m.http.close()
+    m.end()

@@ -144,8 +144,16 @@ def test_sni_and_host_must_be_the_destination(mcp):
     assert "x-deny-reason: host_mismatch" in r["stdout"], r
 
 
-def test_neighbours_are_out_of_reach(stack):
-    a, b = stack.mcp(), stack.mcp()
+@pytest.fixture
+def two(stack):
+    pair = stack.mcp(), stack.mcp()
+    yield pair
+    for m in pair:
+        m.end()
+
+
+def test_neighbours_are_out_of_reach(two):
+    a, b = two
     a.bash("echo mine > /workspace/private; (python3 -m http.server 7777 >/dev/null 2>&1 &) ; true")
     assert "private" not in b.bash("ls -R /workspace")
     address = a.bash("hostname -I 2>/dev/null || python3 -c \"import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
@@ -164,10 +172,10 @@ def test_workspace_is_the_end_of_the_world(mcp, stack, path):
     assert mcp.sh("ln /etc/passwd /workspace/hard")["exit_code"] != 0
 
 
-def test_fork_bomb_costs_only_itself(stack):
-    bad, good = stack.mcp(), stack.mcp()
+def test_fork_bomb_costs_only_itself(stack, two):
+    bad, good = two
     good.bash("true")
-    n = bad.sh("python3 - <<'EOF'\nimport os\nn = 0\ntry:\n    while n < 5000:\n        if os.fork() == 0:\n            os.pause() if hasattr(os, 'pause') else __import__('signal').pause()\n        n += 1\nexcept OSError as e:\n    print('stopped at', n, e.errno)\nos._exit(0)\nEOF")
+    n = bad.sh("python3 - <<'EOF'\nimport os\nn = 0\ntry:\n    while n < 5000:\n        if os.fork() == 0:\n            os.pause() if hasattr(os, 'pause') else __import__('signal').pause()\n        n += 1\nexcept OSError as e:\n    print('stopped at', n, e.errno, flush=True)\nos._exit(0)\nEOF")
     assert "stopped at" in n["stdout"], n
     t0 = time.monotonic()
     good.bash("true")
@@ -175,8 +183,8 @@ def test_fork_bomb_costs_only_itself(stack):
     assert len(stack.alive()) == 6
 
 
-def test_memory_hog_is_the_victim(stack):
-    bad, good = stack.mcp(), stack.mcp()
+def test_memory_hog_is_the_victim(stack, two):
+    bad, good = two
     good.bash("true")
     try:
         r = bad.sh("python3 -c \"x=[]\nwhile True: x.append(bytearray(1<<24))\"")

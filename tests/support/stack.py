@@ -175,6 +175,13 @@ class Mcp:
             self.rpc("initialize", {"protocolVersion": version, "capabilities": {},
                                     "clientInfo": {"name": "test", "version": "1"}})
 
+    def end(self):
+        """Ends the MCP session and with it the sandbox."""
+        self.http.close()
+        self.http.request("DELETE", "/mcp", headers=self.headers())
+        assert self.http.getresponse().status == 204
+        self.http.close()
+
     def headers(self):
         h = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         if self.token:
