@@ -59,7 +59,7 @@ const char *ocu_http_trace(const struct ocu_http_req *r)
 /* Logically const: the text is made on the first call, by the one who holds the request. */
 const char *ocu_http_peer_ip(const struct ocu_http_req *cr)
 {
-	struct ocu_http_req *r = (struct ocu_http_req *)(uintptr_t)cr;
+	struct ocu_http_req *r = (struct ocu_http_req *)cr;
 	const union MHD_ConnectionInfo *info;
 	const struct sockaddr *sa;
 

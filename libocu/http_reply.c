@@ -58,8 +58,8 @@ static void add_headers(const struct ocu_http_req *r, int status, struct MHD_Res
 static struct MHD_Response *text_response(const void *body, size_t len)
 {
 	if (len == 0)
-		return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-	return MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+		return MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+	return MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
 }
 
 void ocu_http_answer(struct ocu_http_req *r, int status, struct MHD_Response *response, bool keep)
@@ -86,7 +86,7 @@ void ocu_http_answer(struct ocu_http_req *r, int status, struct MHD_Response *re
 	if (unpin)
 		ocu_http_unpin(r->h);
 	if (first && !keep)
-		ocu_http_req_unref(r);
+		ocu_http_req_unref(r, 1);
 }
 
 /* No memory for an answer: what is left is a bare status, and if not even that, a closed connection. */

@@ -35,9 +35,9 @@ struct ocu_http_req *ocu_http_req_new(struct ocu_httpd *h, struct MHD_Connection
 	return r;
 }
 
-void ocu_http_req_unref(struct ocu_http_req *r)
+void ocu_http_req_unref(struct ocu_http_req *r, unsigned n)
 {
-	if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+	if (atomic_fetch_sub_explicit(&r->refs, n, memory_order_acq_rel) != n)
 		return;
 	if (r->drop)
 		r->drop(r->user);
@@ -322,9 +322,8 @@ void ocu_http_on_completed(void *cls, struct MHD_Connection *conn, void **req,
 	/* The next request on this connection starts now; idling counts against it. */
 	atomic_store_explicit(&r->link->deadline_ms, ocu_mono_ms() + h->opts.timeout_s * UINT64_C(1000),
 	                      memory_order_relaxed);
-	if (!r->handed)
-		ocu_http_req_unref(r); /* it never got as far as owing an answer */
-	ocu_http_req_unref(r);
+	/* One that never got as far as owing an answer gives the answerer's reference back as well. */
+	ocu_http_req_unref(r, r->handed ? 1 : 2);
 	if (counted)
 		ocu_http_leave(h);
 }

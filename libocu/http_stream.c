@@ -121,7 +121,7 @@ void ocu_http_stream_end(struct ocu_http_req *r)
 	r->stream.ended = true;
 	wake(r);
 	pthread_mutex_unlock(&r->lock);
-	ocu_http_req_unref(r);
+	ocu_http_req_unref(r, 1);
 }
 
 /* MHD has ended the request; if the stream was not at its end, the client went away while being sent to. */

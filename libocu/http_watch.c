@@ -134,7 +134,7 @@ static void on_event(struct ocu_httpd *h, uint64_t tag)
 	if (!r)
 		return;
 	ocu_http_client_gone(r);
-	ocu_http_req_unref(r);
+	ocu_http_req_unref(r, 1);
 }
 
 /* --- connections --- */

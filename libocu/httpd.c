@@ -156,7 +156,7 @@ static int start_mhd(struct ocu_httpd *h, struct ocu_error *err)
 		flags |= MHD_USE_TLS;
 		ops[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert};
 		ops[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, h->key};
-		ops[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)prio};
+		ops[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)prio};
 	}
 	ops[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	h->mhd = MHD_start_daemon(flags, 0, NULL, NULL, ocu_http_on_request, h, MHD_OPTION_ARRAY, ops,
@@ -287,7 +287,7 @@ static void cancel_suspended(struct ocu_httpd *h)
 	pthread_mutex_unlock(&h->lock);
 	for (size_t i = 0; i < n; i++) {
 		ocu_http_client_gone(list[i]);
-		ocu_http_req_unref(list[i]);
+		ocu_http_req_unref(list[i], 1);
 	}
 	free(list);
 }

@@ -169,7 +169,7 @@ struct ocu_http_req {
 /* http_request.c */
 struct ocu_http_req *ocu_http_req_new(struct ocu_httpd *h, struct MHD_Connection *conn,
                                       const char *raw_target);
-void ocu_http_req_unref(struct ocu_http_req *r);
+void ocu_http_req_unref(struct ocu_http_req *r, unsigned n); /* gives n references back */
 void *ocu_http_on_target(void *cls, const char *raw_target, struct MHD_Connection *conn);
 enum MHD_Result ocu_http_on_request(void *cls, struct MHD_Connection *conn, const char *url,
                                     const char *method, const char *version, const char *data, size_t *size,

@@ -154,7 +154,7 @@ static int get_caps(uint64_t *effective, uint64_t *permitted, struct ocu_error *
 
 static int drop_caps(uint64_t keep, struct ocu_error *err)
 {
-	uint64_t effective, permitted;
+	uint64_t effective = 0, permitted = 0;
 	int rc = get_caps(&effective, &permitted, err);
 
 	if (rc)
@@ -188,8 +188,8 @@ int ocu_jail_enter(const struct ocu_jail *j, int *ret_landlock_abi, struct ocu_e
 	const uint64_t identity_caps = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID);
 	const uid_t old_uid = geteuid();
 	const gid_t old_gid = getegid();
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = old_uid;
+	gid_t gid = old_gid;
 	int abi = 0;
 	int rc;
 

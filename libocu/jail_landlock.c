@@ -134,7 +134,7 @@ static int add_paths(int rules, const struct ocu_jail_path *paths, __u64 read_ri
 {
 	int rc = 0;
 
-	for (const struct ocu_jail_path *p = paths; !rc && p->path; p++)
+	for (const struct ocu_jail_path *p = paths; !rc && p && p->path; p++)
 		rc = add_path(rules, p->path, (read_rights | (p->write ? WRITE_RIGHTS : 0)) & handled, err);
 	return rc;
 }

@@ -27,11 +27,6 @@ struct ocu_jwks {
 	struct ocu_jwk keys[];
 };
 
-static void cleanup_jwks(struct ocu_jwks **k)
-{
-	ocu_jwks_free(*k);
-}
-
 static const char *const alg_names[] = {
     [OCU_JWK_EDDSA] = "EdDSA",
     [OCU_JWK_ES256] = "ES256",
@@ -180,21 +175,9 @@ static int read_key(struct ocu_jwk *key, const json_t *jwk, struct ocu_error *er
 	return 0;
 }
 
-int ocu_jwks_new(struct ocu_jwks **ret, const json_t *jwks, struct ocu_error *err)
+static int fill(struct ocu_jwks *k, const json_t *list, struct ocu_error *err)
 {
-	const json_t *list = json_object_get(jwks, "keys");
-	OCU_CLEANUP(cleanup_jwks) struct ocu_jwks *k = NULL;
-	size_t n = json_array_size(list);
-
-	if (!json_is_array(list))
-		return ocu_error_set(err, OCU_E_CONFIG, "a key set needs a list called keys");
-	if (n > OCU_JWKS_KEYS_MAX)
-		return ocu_error_set(err, OCU_E_TOO_LARGE, "a key set holds at most %d keys",
-		                     OCU_JWKS_KEYS_MAX);
-	k = calloc(1, sizeof *k + n * sizeof k->keys[0]);
-	if (!k)
-		return ocu_error_set(err, OCU_E_NOMEM, "key set");
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct ocu_jwk *key = &k->keys[k->n];
 		int rc = read_key(key, json_array_get(list, i), err);
 		if (rc) {
@@ -208,7 +191,30 @@ int ocu_jwks_new(struct ocu_jwks **ret, const json_t *jwks, struct ocu_error *er
 		if (twice)
 			return ocu_error_set(err, OCU_E_CONFIG, "two keys have the kid %.64s", key->kid);
 	}
-	*ret = ocu_steal(&k);
+	return 0;
+}
+
+int ocu_jwks_new(struct ocu_jwks **ret, const json_t *jwks, struct ocu_error *err)
+{
+	const json_t *list = json_object_get(jwks, "keys");
+	size_t n = json_array_size(list);
+	struct ocu_jwks *k;
+	int rc;
+
+	if (!json_is_array(list))
+		return ocu_error_set(err, OCU_E_CONFIG, "a key set needs a list called keys");
+	if (n > OCU_JWKS_KEYS_MAX)
+		return ocu_error_set(err, OCU_E_TOO_LARGE, "a key set holds at most %d keys",
+		                     OCU_JWKS_KEYS_MAX);
+	k = calloc(1, sizeof *k + n * sizeof k->keys[0]);
+	if (!k)
+		return ocu_error_set(err, OCU_E_NOMEM, "key set");
+	rc = fill(k, list, err);
+	if (rc) {
+		ocu_jwks_free(k);
+		return rc;
+	}
+	*ret = k;
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static int put_b64(struct ocu_buf *b, const void *data, size_t len)
 {
 	char text[OCU_JWT_MAX + 8];
 
-	if (len > OCU_JWT_MAX / 4 * 3)
+	if (len > (size_t)OCU_JWT_MAX / 4 * 3)
 		return b->failed = OCU_E_TOO_LARGE;
 	return ocu_buf_put(b, text, ocu_b64url_encode(data, len, text));
 }
@@ -233,6 +233,8 @@ int ocu_jwt_verify(const struct ocu_jwks *k, const char *token, size_t len, cons
 	if ((rc = split(token, len, &p, err)) || (rc = decode_object(p.header, p.header_len, &header, err)) ||
 	    (rc = find_key(k, header, &key, err)))
 		return rc;
+	if (!key)
+		return ocu_error_set(err, OCU_E_TOKEN_KEY, "unknown key");
 	siglen = ocu_b64url_decode(p.sig, p.sig_len, sig, sizeof sig);
 	if (siglen < 0)
 		return ocu_error_set(err, OCU_E_TOKEN_MALFORMED, "token signature is not base64url");
