@@ -1,12 +1,12 @@
 /*
- * daemon: the skeleton all six share: command line, configuration, log, signals, readiness, metrics and health
- * listener, graceful stop. A main reads: init; open listeners and files that need rights; ocu_jail_enter; connect
- * peers; serve; ready; wait; stop in reverse order (at most 10 s: a watchdog thread then ends the process with
- * status 70 and a log line).
+ * daemon: the skeleton all six share: command line, configuration, log, signals, readiness, metrics and
+ * health listener, graceful stop. A main reads: init; open listeners and files that need rights;
+ * ocu_jail_enter; connect peers; serve; ready; wait; stop in reverse order (at most 10 s: a watchdog thread
+ * then ends the process with status 70 and a log line).
  *
  * Command line: --config FILE (default /etc/ocu/<daemon>.yaml when it exists), --check, --help, --version,
- * --print-example, --print-reference, --ready-fd N. Exit codes: 0, 1 runtime failure, 2 usage, 70 a stop that took
- * over 10 s, 78 configuration.
+ * --print-example, --print-reference, --ready-fd N. --check looks at the configuration only, not at the keys.
+ * Exit codes: 0, 1 runtime failure, 2 usage, 70 a stop that took over 10 s, 78 configuration.
  */
 #ifndef OCU_DAEMON_H
 #define OCU_DAEMON_H
@@ -32,15 +32,17 @@ struct ocu_daemon {
 	char state_dir[512];           /* <state_dir>/<daemon>, made and owned by run_as */
 	char run_dir[512];             /* <run_dir>, made when missing */
 	struct ocu_httpd *metrics;
-	int stop_fd;                   /* eventfd, readable once a stop is asked for */
-	int ready_fd;                  /* of --ready-fd, or -1 */
-	int notify_fd;                 /* connected to NOTIFY_SOCKET, or -1 */
+	int stop_fd;   /* eventfd, readable once a stop is asked for */
+	int ready_fd;  /* of --ready-fd, or -1 */
+	int notify_fd; /* connected to NOTIFY_SOCKET, or -1 */
 	int (*ready)(void *arg, char *why, size_t size);
 	void *ready_arg;
 };
 
-/* Parses argv; exits the process itself for --help and friends and on usage or configuration errors. Blocks
- * SIGTERM, SIGINT, SIGHUP; ignores SIGPIPE; OpenSSL and curl initialised; umask 077. */
+/* Parses argv; exits the process itself for --help and friends and on usage or configuration errors. No
+ * thread runs when it returns, so that the jail can be entered. Loads the wall clock's floor, which is saved
+ * again every minute and at the end. Blocks SIGTERM, SIGINT, SIGHUP; ignores SIGPIPE; OpenSSL and curl
+ * initialised; umask 077. */
 void ocu_daemon_init(struct ocu_daemon *d, int argc, char **argv, const struct ocu_daemon_spec *spec);
 /* Starts the metrics listener; ready is polled by /readyz: 1 ready, 0 with a word in why (NUL-terminated). */
 int ocu_daemon_metrics(struct ocu_daemon *d, int (*ready)(void *arg, char *why, size_t size), void *arg,

@@ -18,10 +18,10 @@ struct ocu_httpc_req {
 	const char *content_type; /* of body */
 	const void *body;
 	size_t body_len;
-	const char *ca_path; /* NULL: system store */
+	const char *ca_path;        /* NULL: system store */
 	const char *const *headers; /* extra "Name: value"; NULL-terminated; may be NULL */
-	uint32_t timeout_ms; /* 0: 30000 */
-	size_t max_body;     /* 0: 16 MiB */
+	uint32_t timeout_ms;        /* 0: 30000 */
+	size_t max_body;            /* 0: 16 MiB */
 	bool no_proxy;
 };
 

@@ -21,18 +21,23 @@ struct ocu_signer;
  * thumbprint. Thread-safe. */
 int ocu_signer_load(struct ocu_signer **ret, const char *pem_path, struct ocu_error *err);
 int ocu_signer_generate(struct ocu_signer **ret, struct ocu_error *err);
-int ocu_signer_save(const struct ocu_signer *s, const char *pem_path, struct ocu_error *err); /* mode 0600, O_EXCL */
+int ocu_signer_save(const struct ocu_signer *s, const char *pem_path,
+                    struct ocu_error *err); /* mode 0600, O_EXCL */
 void ocu_signer_free(struct ocu_signer *s);
 const char *ocu_signer_kid(const struct ocu_signer *s);
 json_t *ocu_signer_jwk(const struct ocu_signer *s); /* new reference: public JWK with kid, alg, use */
 /* Raw Ed25519 signature over data (64 bytes into sig). */
-int ocu_signer_sign(const struct ocu_signer *s, const void *data, size_t len, unsigned char sig[64], struct ocu_error *err);
+int ocu_signer_sign(const struct ocu_signer *s, const void *data, size_t len, unsigned char sig[64],
+                    struct ocu_error *err);
 
-/* Signs claims as given plus typ "JWT"; caller frees *ret. Claims need iss, aud, sub, exp, jti. */
+/* Signs claims as given plus typ "JWT"; caller frees *ret. Claims need iss, aud, sub, iat, exp, jti
+ * (OCU_E_INVALID), which are what verifying needs. */
 int ocu_jwt_sign(const struct ocu_signer *s, const json_t *claims, char **ret, struct ocu_error *err);
 
 /* A set of public keys (RFC 7517). Keys may be tagged with an extra member "sub": such a key verifies only
- * tokens whose sub equals it (used for the daemons' internal tokens). */
+ * tokens whose sub equals it (used for the daemons' internal tokens). Keys of a kind or use that is never
+ * verified with are left out; a private half, a malformed or weak key (RSA under 2048 bits) or two equal kids
+ * refuse the set. At most 256 keys. */
 int ocu_jwks_load(struct ocu_jwks **ret, const char *path, struct ocu_error *err);
 int ocu_jwks_new(struct ocu_jwks **ret, const json_t *jwks, struct ocu_error *err);
 void ocu_jwks_free(struct ocu_jwks *k);

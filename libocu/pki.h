@@ -30,7 +30,7 @@ struct ocu_jwks;
 struct ocu_identity {
 	struct ocu_peer self;
 	char trust_domain[64];
-	char *ca_pem;   /* PEM texts, as the TLS engine and libmicrohttpd take them */
+	char *ca_pem; /* PEM texts, as the TLS engine and libmicrohttpd take them */
 	char *cert_pem;
 	char *key_pem;
 	char *cert_path, *key_path, *ca_path;
@@ -38,20 +38,24 @@ struct ocu_identity {
 	struct ocu_jwks *internal_keys;
 };
 
+/* OCU_E_CONFIG for whatever is wrong with the files: all that a handshake could later fail for is checked
+ * now. */
 int ocu_identity_load(struct ocu_identity **ret, const char *pki_dir, const char *trust_domain,
                       enum ocu_component self, struct ocu_error *err);
 void ocu_identity_free(struct ocu_identity *id);
 
-/* Issuing. Files are created with O_EXCL; existing ones are never overwritten. */
+/* Issuing. Files are created with O_EXCL; existing ones are never overwritten, but for internal-jwks.json,
+ * which is replaced atomically as each identity's token key joins it. days 0: 397. */
 int ocu_pki_make_ca(const char *pki_dir, const char *trust_domain, struct ocu_error *err);
 struct ocu_pki_cert {
 	enum ocu_component component;
-	const char *instance;  /* NULL or "" for none */
+	const char *instance;   /* NULL or "" for none */
 	const char *const *dns; /* NULL-terminated; may be NULL */
 	const char *const *ips; /* NULL-terminated; may be NULL */
 	int days;
 	const char *dir; /* target folder; NULL: <pki_dir>/<component> */
 };
-int ocu_pki_issue(const char *pki_dir, const char *trust_domain, const struct ocu_pki_cert *c, struct ocu_error *err);
+int ocu_pki_issue(const char *pki_dir, const char *trust_domain, const struct ocu_pki_cert *c,
+                  struct ocu_error *err);
 
 #endif
