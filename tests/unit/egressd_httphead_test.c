@@ -1,5 +1,7 @@
 /* shows: NFR-SEC-17, NFR-SEC-51 */
 #include <check.h>
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +170,19 @@ START_TEST(tells_http_from_the_rest)
 }
 END_TEST
 
+START_TEST(token_characters_are_those_of_the_rfc)
+{
+	for (unsigned c = 1; c < 256; c++) {
+		char line[] = "X / HTTP/1.1\n";
+		line[0] = (char)c;
+		bool token = (c < 128 && isalnum((int)c)) || strchr("!#$%&'*+-.^_`|~", (int)c);
+		bool blank = strchr("\r\n\t ", (int)c);
+		if (!blank)
+			ck_assert_msg((http_looks_like(line, sizeof line - 1) == 1) == token, "%u", c);
+	}
+}
+END_TEST
+
 START_TEST(a_nul_byte_is_not_http)
 {
 	ck_assert_int_eq(http_looks_like("\0GET / HTTP/1.1\r\n", 17), 0);
@@ -248,6 +263,7 @@ int main(void)
 	tcase_add_test(t, two_hosts_are_refused);
 	tcase_add_test(t, size_and_count_are_bounded);
 	tcase_add_loop_test(t, tells_http_from_the_rest, 0, sizeof looks / sizeof *looks);
+	tcase_add_test(t, token_characters_are_those_of_the_rfc);
 	tcase_add_test(t, a_nul_byte_is_not_http);
 	tcase_add_test(t, writes_heads_again);
 	tcase_add_test(t, a_rewrite_keeps_to_its_buffer);

@@ -302,6 +302,7 @@ START_TEST(a_life)
 	int notify = notify_socket(), port = 0;
 	char text[256];
 	unsigned uid = 0;
+	char *rest = NULL;
 	struct child c;
 	struct stat st;
 
@@ -309,7 +310,8 @@ START_TEST(a_life)
 	chmod(dir, 0755);
 	start(&c, live, argv);
 	ck_assert(hear(c.port, text, sizeof text, "\n"));
-	ck_assert_int_eq(sscanf(text, "%d %u", &port, &uid), 2);
+	port = (int)strtol(text, &rest, 10);
+	uid = (unsigned)strtoul(rest, NULL, 10);
 	ck_assert_uint_eq(uid, getuid() == 0 ? 58105 : getuid());
 	ck_assert(hear(c.ready, text, sizeof text, "\n"));
 	ck_assert_str_eq(text, "\n");
@@ -443,7 +445,7 @@ START_TEST(the_clock_floor)
 	/* The certificates of this test live a day; the floor moves tokens' time, not theirs. */
 	start(&c, show_clock, argv);
 	ck_assert(hear(c.port, text, sizeof text, "\n"));
-	ck_assert_int_eq(sscanf(text, "%lld", &seen), 1);
+	seen = strtoll(text, NULL, 10);
 	ck_assert_int_eq(end(&c), 0);
 	ck_assert_int_ge(seen, later);
 }

@@ -61,13 +61,17 @@ START_TEST(targets_are_bounded)
 	long_path[HTTP_TARGET_MAX] = '\0';
 	ck_assert_int_eq(ocu_http_target_parse(&g, long_path, NULL), 0);
 	ocu_http_target_done(&g);
-	strcpy(many, "/?");
-	for (int i = 0; i < HTTP_QUERY_MAX; i++)
-		strcat(many, "a&");
+	size_t n = 2;
+	many[0] = '/';
+	many[1] = '?';
+	for (int i = 0; i < HTTP_QUERY_MAX; i++) {
+		many[n++] = 'a';
+		many[n++] = '&';
+	}
 	ck_assert_int_eq(ocu_http_target_parse(&g, many, NULL), 0);
 	ck_assert_uint_eq(g.n_query, HTTP_QUERY_MAX);
 	ocu_http_target_done(&g);
-	strcat(many, "a");
+	many[n] = 'a';
 	ck_assert_int_eq(ocu_http_target_parse(&g, many, NULL), OCU_E_TOO_LARGE);
 	free(long_path);
 	free(many);

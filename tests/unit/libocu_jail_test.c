@@ -100,7 +100,7 @@ static void enter_default(void)
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/ocu-jail-XXXXXX");
+	snprintf(dir, sizeof dir, "/tmp/ocu-jail-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	chmod(dir, 0777);
 	snprintf(allowed, sizeof allowed, "%s/allowed", dir);
@@ -423,7 +423,7 @@ static void try_calls(void)
 	EXPECT(raise(SIGURG) == 0);
 	/* what it never does */
 	EXPECT(fork() < 0 && errno == EPERM);
-	EXPECT(vfork() < 0 && errno == EPERM);
+	EXPECT(syscall(SYS_vfork) < 0 && errno == EPERM);
 	char *const argv[] = {(char[]){"/bin/true"}, NULL};
 	EXPECT(execv("/bin/true", argv) < 0 && errno == EPERM);
 	EXPECT(syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNET, NULL, NULL, NULL,

@@ -26,7 +26,7 @@ static char dir[64];
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/ocu-jwks-XXXXXX");
+	snprintf(dir, sizeof dir, "/tmp/ocu-jwks-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 

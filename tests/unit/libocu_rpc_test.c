@@ -63,12 +63,25 @@ static void keep(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *arg
 	pthread_mutex_unlock(&k->lock);
 }
 
-static void keeper_wait(struct keeper *k, unsigned count)
+/* Waits for so many calls; returns how many there are. */
+static unsigned keeper_wait(struct keeper *k, unsigned count)
 {
 	pthread_mutex_lock(&k->lock);
 	while (k->count < count)
 		pthread_cond_wait(&k->came, &k->lock);
+	count = k->count;
 	pthread_mutex_unlock(&k->lock);
+	return count;
+}
+
+static struct ocu_rpc_call *keeper_get(struct keeper *k, unsigned i)
+{
+	struct ocu_rpc_call *call;
+
+	pthread_mutex_lock(&k->lock);
+	call = k->calls[i];
+	pthread_mutex_unlock(&k->lock);
+	return call;
 }
 
 static void answer(struct ocu_rpc_call *call, uint64_t records)
@@ -286,7 +299,7 @@ START_TEST(calls_may_be_kept_and_answered_later)
 		ck_assert_int_eq(start_head(c, &r, 10000, NULL), 0);
 	keeper_wait(&k, N);
 	for (unsigned i = N; i-- > 0;)
-		answer(k.calls[i], i + 1);
+		answer(keeper_get(&k, i), i + 1);
 	results_wait(&r, N);
 	for (int i = 0; i < N; i++) {
 		ck_assert_int_eq(r.codes[i], 0);
@@ -365,8 +378,8 @@ START_TEST(no_answer_is_a_timeout_and_a_late_one_is_nothing)
 	ck_assert_uint_ge(ocu_mono_ms() - start, 190);
 	ck_assert_uint_lt(ocu_mono_ms() - start, 2000);
 	keeper_wait(&k, 1);
-	ck_assert_uint_eq(ocu_rpc_call_remaining_ms(k.calls[0]), 0);
-	answer(k.calls[0], 1);
+	ck_assert_uint_eq(ocu_rpc_call_remaining_ms(keeper_get(&k, 0)), 0);
+	answer(keeper_get(&k, 0), 1);
 	ck_assert_int_eq(ocu_rpc_client_connected(c), 1);
 	ocu_rpc_client_free(c);
 	ocu_rpc_server_stop(s, 1000);
@@ -393,12 +406,12 @@ START_TEST(calls_over_the_clients_bound_fail_at_once)
 	ck_assert_int_eq(start_head(c, &r, 10000, &err), OCU_E_BUSY);
 	ck_assert_int_eq(net_call_head(c, 10000, NULL), OCU_E_BUSY);
 	keeper_wait(&k, 3);
-	answer(k.calls[0], 1);
+	answer(keeper_get(&k, 0), 1);
 	results_wait(&r, 1);
 	ck_assert_int_eq(start_head(c, &r, 10000, NULL), 0);
 	keeper_wait(&k, 4);
 	for (int i = 1; i < 4; i++)
-		answer(k.calls[i], 1);
+		answer(keeper_get(&k, i), 1);
 	results_wait(&r, 4);
 	ocu_rpc_client_free(c);
 	ocu_rpc_server_stop(s, 1000);
@@ -423,9 +436,8 @@ START_TEST(requests_over_the_servers_bound_wait)
 		ck_assert_int_eq(start_head(c, &r, 20000, NULL), 0);
 	keeper_wait(&k, 4);
 	for (unsigned i = 0; i < N; i++) {
-		keeper_wait(&k, i + 1);
-		ck_assert_uint_le(k.count, i + 4);
-		answer(k.calls[i], i);
+		ck_assert_uint_le(keeper_wait(&k, i + 1), i + 4);
+		answer(keeper_get(&k, i), i);
 	}
 	results_wait(&r, N);
 	for (int i = 0; i < N; i++)
@@ -485,7 +497,7 @@ START_TEST(a_call_waits_for_the_first_connection)
 	c = net_client(operatord, url, OCU_COMP_AUDITD);
 	ck_assert_int_eq(start_head(c, &r, 5000, NULL), 0); /* not connected yet */
 	keeper_wait(&k, 1);
-	answer(k.calls[0], 9);
+	answer(keeper_get(&k, 0), 9);
 	results_wait(&r, 1);
 	ck_assert_int_eq(r.codes[0], 0);
 	ck_assert_uint_eq(r.records[0], 9);
@@ -602,7 +614,7 @@ START_TEST(freeing_a_client_cancels_its_calls)
 	for (int i = 0; i <= N; i++)
 		ck_assert_int_eq(r.codes[i], OCU_E_CANCELLED);
 	for (int i = 0; i < N; i++)
-		answer(k.calls[i], 1);
+		answer(keeper_get(&k, i), 1);
 	ocu_rpc_server_stop(s, 1000);
 }
 END_TEST
@@ -629,8 +641,9 @@ START_TEST(calls_answered_after_the_server_stopped_are_freed)
 	results_wait(&r, 3);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(r.codes[i], OCU_E_UNAVAILABLE);
-		ck_assert_str_eq(ocu_rpc_call_peer(k.calls[i])->spiffe, "spiffe://" TD "/ocu/operatord");
-		answer(k.calls[i], 1);
+		ck_assert_str_eq(ocu_rpc_call_peer(keeper_get(&k, i))->spiffe,
+		                 "spiffe://" TD "/ocu/operatord");
+		answer(keeper_get(&k, i), 1);
 	}
 	ocu_rpc_client_free(c);
 }
@@ -654,7 +667,7 @@ START_TEST(stopping_loses_no_answer)
 			ck_assert_int_eq(start_head(c, &r, 10000, NULL), 0);
 		keeper_wait(&k, 5);
 		for (int i = 0; i < 5; i++)
-			answer(k.calls[i], 1);
+			answer(keeper_get(&k, i), 1);
 		ocu_rpc_server_stop(s, 5000);
 		results_wait(&r, 5);
 		for (int i = 0; i < 5; i++)

@@ -135,13 +135,13 @@ START_TEST(each_needs_its_own_event)
 	furnish();
 	OCU_FREE char *before = everything();
 	for (size_t i = 0; i < ASKINGS; i++) {
-		fx.fake.fail_action = actions[askings[i].action].name;
+		fake_set_fail_action(&fx.fake, actions[askings[i].action].name);
 		struct ax_reply *r = ask(&askings[i]);
 		OCU_FREE char *after = everything();
 		ck_assert_msg(r->status == 503, "%s: %d", actions[askings[i].action].name, r->status);
 		ck_assert_str_eq(before, after);
 	}
-	fx.fake.fail_action = NULL;
+	fake_set_fail_action(&fx.fake, NULL);
 }
 END_TEST
 
@@ -149,7 +149,7 @@ START_TEST(written_first_when_it_can_be)
 {
 	/* Each on its own session, in the order of the table: a kill-all in the middle takes the rest. */
 	for (size_t i = 0; i < ASKINGS; i++) {
-		char hint[16], line[64];
+		char hint[32], line[64];
 		snprintf(hint, sizeof hint, "h%zu", i);
 		if (i == 0)
 			furnish();

@@ -135,6 +135,20 @@ static inline void fake_set_await(struct fake *f, enum fake_method m, const char
 	pthread_mutex_unlock(&f->lock);
 }
 
+static inline void fake_set_fail_action(struct fake *f, const char *action)
+{
+	pthread_mutex_lock(&f->lock);
+	f->fail_action = action;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static inline void fake_set_tier(struct fake *f, const char *tier)
+{
+	pthread_mutex_lock(&f->lock);
+	f->tier = tier;
+	pthread_mutex_unlock(&f->lock);
+}
+
 /* A line of the test's own, for what is awaited. */
 static inline void fake_say(struct fake *f, const char *what)
 {
@@ -288,7 +302,9 @@ FAKE_HANDLER(start)
 	fake_change(f, &f->sandboxes, q->session_id, true);
 	fake_change(f, &f->mounts, q->session_id, true);
 	reply.runtime = (char *)"crun";
+	pthread_mutex_lock(&f->lock);
 	reply.tier = (char *)f->tier;
+	pthread_mutex_unlock(&f->lock);
 	ocu_rpc_reply(call, &reply.base);
 }
 

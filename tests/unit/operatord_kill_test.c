@@ -167,7 +167,7 @@ static void insert_running(const char *caller, const char *hint)
 START_TEST(all_of_many_in_one_epoch)
 {
 	enum { N = 500 };
-	char hint[16];
+	char hint[32];
 	unsigned live;
 
 	for (int i = 0; i < N; i++) {

@@ -222,7 +222,7 @@ START_TEST(a_tier_that_is_not_permitted_starts_nothing)
 	ck_assert_int_eq(fatal_code, OCU_E_TIER);
 	/* What sandboxd says it started decides, too. */
 	fx.c.cfg.profile = PROFILE_TRUSTED_OPERATOR;
-	fx.fake.tier = "unheard-of";
+	fake_set_tier(&fx.fake, "unheard-of");
 	ck_assert_int_eq(fx_create("alice", "h", NULL, &err), OCU_E_TIER);
 	fake_wait(&fx.fake, "audit session.rollback!");
 }
@@ -231,10 +231,10 @@ END_TEST
 /* shows: NFR-SEC-39 */
 START_TEST(a_change_of_tier_is_in_the_trail)
 {
-	fx.fake.tier = "gvisor";
+	fake_set_tier(&fx.fake, "gvisor");
 	ck_assert_int_eq(fx_tick(), 0);
 	ck_assert_uint_eq(fake_count(&fx.fake, "audit tier.change "), 1);
-	fx.fake.tier = "runc";
+	fake_set_tier(&fx.fake, "runc");
 	ck_assert_int_eq(fx_tick(), 0);
 	ck_assert_uint_eq(fake_count(&fx.fake, "audit tier.change!"), 1);
 }

@@ -279,7 +279,7 @@ START_TEST(listing_pages_and_filters)
 {
 	struct registry *r = reopen(NULL);
 	struct session *list;
-	char hint[16], ids[10][OCU_ID_MAX];
+	char hint[32], ids[10][OCU_ID_MAX];
 	size_t n;
 
 	for (int i = 0; i < 10; i++) {
@@ -432,7 +432,7 @@ static void small_disk(void)
 /* shows: NFR-REL-01, NFR-SEC-55 */
 START_TEST(full_disk_refuses_and_still_kills)
 {
-	char path[128], hint[16], id[OCU_ID_MAX] = "";
+	char path[128], hint[32], id[OCU_ID_MAX] = "";
 	static char block[4096];
 	struct session got;
 	uint64_t epoch;

@@ -90,7 +90,7 @@ END_TEST
 /* shows: NFR-SEC-53, NFR-COST-06 */
 START_TEST(quota_is_kept_and_given_back)
 {
-	char hint[16];
+	char hint[32];
 
 	for (unsigned i = 0; i < fx.cfg.limits.per_caller; i++) {
 		snprintf(hint, sizeof hint, "h%u", i);
