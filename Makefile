@@ -70,7 +70,7 @@ SAN_SUB = $(SUB) BUILD=$(BUILD)/$(1) SAN="$(2)" OPT="-O1 -g"
 
 .PHONY: run check asan ubsan tsan lint format-check format check-layout
 run: $(BUILD)/.deps-run  ## install what is missing, build, and serve a whole deployment until Ctrl-C
-	@$(SUB) -j2 all && exec deploy/solo/run --bin $(BUILD)/bin
+	@$(SUB) -j2 all && exec deploy/solo/run --bin $(abspath $(BUILD))/bin
 
 check: $(BUILD)/.deps-test  ## install what is missing and run every test
 	@$(SUB) -j2 all support && $(SUB) check-layout reference-check && $(SUB) -j2 check-unit && $(SUB) check-integration && \
