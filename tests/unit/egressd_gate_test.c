@@ -7,6 +7,7 @@
 #include "egressd/gate.h"
 #include "libocu/err.h"
 
+#define LONG    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define R(host) "GET / HTTP/1.1\r\nHost: " host "\r\n\r\n"
 
 static struct ocu_buf out;
@@ -97,6 +98,8 @@ static const struct {
     {443, "\x01\x02\r\n", OCU_E_EGRESS_PROTOCOL, ""},
     {8080, "\r\n" R("b.example"), OCU_E_EGRESS_PROTOCOL, ""},
     {8080, R("b.example"), OCU_E_EGRESS_HOST, ""},
+    {8080, LONG " / HTTP/1.1\r\nHost: b.example\r\n\r\n", OCU_E_EGRESS_HOST,
+     ""}, /* some servers take any token */
     {8080, "GET /\r\n", OCU_E_EGRESS_PROTOCOL, ""},
     {80, "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloGET",
      OCU_E_EGRESS_PROTOCOL,
