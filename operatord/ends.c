@@ -46,14 +46,19 @@ int end_finish(struct control *c, const struct session *s, bool stopped, const c
 {
 	const struct end_want done = {.reason = s->reason, .trace = trace};
 	int rc = stopped ? 0 : stop(c, s, s->reason, trace, err);
+	struct session now;
 
 	if (rc == 0)
 		rc = peers_mount_release(&c->peers, s->session_id, true, trace, err);
+	/* Somebody else may have finished it meanwhile. */
 	if (rc == 0)
-		rc = record(c, ACTION_SESSION_ENDED, s, &done, err);
+		rc = registry_session_get(c->registry, s->session_id, &now, err);
+	if (rc || now.state == SESSION_ENDED)
+		return rc;
+	rc = record(c, ACTION_SESSION_ENDED, s, &done, err);
 	if (rc == 0)
 		rc = registry_session_ended(c->registry, s->session_id, err);
-	if (rc == OCU_E_STATE) /* somebody else finished it */
+	if (rc == OCU_E_STATE)
 		rc = 0;
 	if (rc == 0)
 		ocu_log(OCU_LOG_INFO, "session.ended", trace, "reason", s->reason, NULL);

@@ -15,6 +15,7 @@
 #include "operatord/ends.h"
 #include "operatord/evidence.h"
 #include "operatord/feed.h"
+#include "operatord/hands.h"
 #include "operatord/registry.h"
 #include "operatord/text.h"
 
@@ -53,7 +54,8 @@ static struct deny_entry entry(enum ocu_deny_kind kind, const char *value, const
 	struct deny_entry e = {.kind = kind, .added_ms = ocu_wall_ms()};
 
 	snprintf(e.value, sizeof e.value, "%s", value);
-	text_copy(e.reason, sizeof e.reason, want->reason[0] || kind != OCU_DENY_SESSION ? want->reason : "killed");
+	text_copy(e.reason, sizeof e.reason,
+	          want->reason[0] || kind != OCU_DENY_SESSION ? want->reason : "killed");
 	snprintf(e.added_by, sizeof e.added_by, "%.128s", want->actor);
 	return e;
 }
@@ -97,6 +99,8 @@ static int kill_recorded(struct control *c, struct session *list, size_t n, cons
 	ret->sessions = n;
 	if (n == 0)
 		return 0;
+	for (size_t i = 0; i < n; i++)
+		hands_take(c->hands, list[i].session_id);
 	/* Not being able to write it down does not keep the guest alive. */
 	deny_all(c, list, n, want, &ret->epoch, &failure);
 	first_of(err, &rc, &failure);
@@ -109,6 +113,7 @@ static int kill_recorded(struct control *c, struct session *list, size_t n, cons
 		first_of(err, &rc, &cuts[i].drop);
 		if (both)
 			end_finish_later(c, &list[i], true);
+		hands_drop(c->hands, list[i].session_id);
 	}
 	return rc;
 }
