@@ -81,7 +81,8 @@ class Podman:
                      "--runtime", "runc", "--events-backend", "none"]
         rootfs = self.dir + "/rootfs"
         subprocess.run(["cp", "-a", str(IMAGES / "base/rootfs"), rootfs], check=True)
-        p = subprocess.run([*self.base, "run", "-d", "--name", "peer", "--network", "none", "--rootfs", rootfs, "sleep", "900"],
+        p = subprocess.run([*self.base, "run", "-d", "--name", "peer", "--network", "none", "--ulimit", "nofile=1024:1024",
+                            "--ulimit", "nproc=1024:1024", "--rootfs", rootfs, "sleep", "900"],
                            capture_output=True, text=True)
         self.failed = p.stderr.strip() if p.returncode else None
         return self
@@ -94,17 +95,21 @@ class Podman:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def in_sandboxd(stack, *args):
+    """A command in sandboxd's mount namespace, where bundles, images and (on a hybrid host) usable cgroups are."""
+    return ["nsenter", "-t", str(stack.proc["sandboxd"].pid), "-m", *args]
+
+
+def seen(stack, path):
+    """The path of a file of that namespace from here."""
+    return pathlib.Path(f"/proc/{stack.proc['sandboxd'].pid}/root{path}")
+
+
 def live_bundle(stack):
-    """The folder with the config.json of the one running sandbox, and the runtime's root."""
-    [config] = [p for p in (stack.dir / "run").rglob("config.json")]
-    return config.parent
-
-
-def crun_wrap(args):
-    """crun refuses hybrid cgroups: run it where the unified hierarchy is not mounted, when it is a hybrid host."""
-    if pathlib.Path("/sys/fs/cgroup/unified").is_dir():
-        return ["unshare", "-m", "sh", "-c", "umount /sys/fs/cgroup/unified; exec \"$@\"", "sh", *args]
-    return args
+    """The folder of the one running sandbox, as sandboxd names it."""
+    here = stack.dir / "run/sandboxd/s"
+    [name] = [p.name for p in seen(stack, here).iterdir()]
+    return here / name
 
 
 def bench_calls(stack, noop, podman):
@@ -113,14 +118,13 @@ def bench_calls(stack, noop, podman):
     token, session = stack.token, m.session
     true, view = '{"command":"true"}', '{"path":"/workspace/small.txt"}'
     r = {k: [] for k in ("bash1", "bash32", "view1", "view32", "noop1", "noop32", "podman", "crun")}
-    container = live_bundle(stack).name
-    crun_root = next(p for p in (stack.dir / "run").rglob("status")).parent.parent
-    crun_exec = ["crun", "--root", str(crun_root), "exec", container, "/bin/true"]
+    crun_exec = in_sandboxd(stack, "crun", "--root", str(stack.dir / "run/sandboxd/runtime"), "exec", live_bundle(stack).name,
+                            "/bin/true")
     for _ in range(RUNS):
         r["bash1"].append(load(8080, 1, 1000, "bash_tool", true, session, token))
         if not podman.failed:
             r["podman"].append(podman.exec_ms(5))
-        r["crun"].append(time_command(crun_wrap(crun_exec), 10))
+        r["crun"].append(time_command(crun_exec, 10))
         r["bash32"].append(load(8080, 32, 3000, "bash_tool", true, session, token))
         for n in (1, 32):
             r[f"view{n}"].append(load(8080, n, 1000 * min(n, 5), "view", view, session, token))
@@ -146,8 +150,8 @@ def bench_calls(stack, noop, podman):
 
 def create_ms(stack, n):
     """A first call on a new chat against the same call on a live one: what making the session costs."""
-    out = []
-    for i in range(n):
+    out, keep = [], {s["session_id"] for s in stack.sessions()}
+    for _ in range(n):
         m = Mcp("127.0.0.1", 8080, stack.token, chat=f"bench-{time.monotonic_ns()}")
         t0 = time.perf_counter()
         m.bash("true")
@@ -155,34 +159,26 @@ def create_ms(stack, n):
         m.bash("true")
         t2 = time.perf_counter()
         out.append(((t1 - t0) - (t2 - t1)) * 1000)
-        victim = stack.sessions()
-        for s in victim:
-            stack.occ("session", "destroy", s["session_id"], check=False)
+        for s in stack.sessions():
+            if s["session_id"] not in keep:
+                stack.occ("session", "destroy", s["session_id"])
     return statistics.median(out)
 
 
 def bench_create(stack):
     m = stack.mcp(chat="keep")
     m.bash("true")
-    bundle = live_bundle(stack)
-    copy = pathlib.Path(tempfile.mkdtemp(prefix="ocu-bundle-", dir="/var/tmp"))
-    config = json.loads((bundle / "config.json").read_text())
+    bundle, copy = live_bundle(stack), stack.dir / "run/sandboxd/bench"
+    config = json.loads(seen(stack, bundle / "config.json").read_text())
     config["process"]["args"] = ["/bin/true"]
     config["linux"]["cgroupsPath"] = "/ocu-bench"
-    config["linux"]["namespaces"] = [{k: v for k, v in n.items() if k != "path"} for n in config["linux"]["namespaces"]]
-    config["mounts"] = [x for x in config["mounts"] if x["destination"] != "/workspace"]
-    (copy / "config.json").write_text(json.dumps(config))
-    if not os.path.isabs(config["root"]["path"]):
-        config["root"]["path"] = str(bundle / config["root"]["path"])
-        (copy / "config.json").write_text(json.dumps(config))
-    run = crun_wrap(["crun", "--root", str(copy / "state"), "run", "--bundle", str(copy), "bench"])
-    for s in stack.sessions():
-        stack.occ("session", "destroy", s["session_id"], check=False)
+    seen(stack, copy).mkdir()
+    seen(stack, copy / "config.json").write_text(json.dumps(config))
+    run = in_sandboxd(stack, "crun", "--root", str(copy / "state"), "run", "--bundle", str(copy), "bench")
     ours, peer = [], []
     for _ in range(RUNS):
         ours.append(create_ms(stack, 5))
         peer.append(time_command(run, 10))
-    shutil.rmtree(copy, ignore_errors=True)
     record("session create, cold", "ms", ours, peer, "crun run, same bundle", "<= 2 x", lambda x: x["ratio"] >= 0.5, False)
 
 
@@ -230,6 +226,8 @@ def main():
             if want("calls"):
                 with Podman() as podman:
                     bench_calls(stack, noop, podman)
+                for s in stack.sessions():
+                    stack.occ("session", "destroy", s["session_id"])
             if want("create"):
                 bench_create(stack)
             if want("audit"):
