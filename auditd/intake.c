@@ -122,8 +122,11 @@ static void append(struct ocu_rpc_call *call, const ProtobufCMessage *msg, void 
 		ocu_rpc_fail(call, &err);
 		return;
 	}
-	if (lanes_put(in->lanes, r, &err)) {
-		own_source_shaped(in->own, lane, ocu_rpc_call_trace(call));
+	bool shaped = false;
+	int rc = lanes_put(in->lanes, r, &shaped, &err);
+	if (rc || shaped)
+		own_source_shaped(in->own, lane, rc != 0);
+	if (rc) {
 		request_finish(r, &err);
 		return;
 	}

@@ -62,11 +62,12 @@ int lanes_get(struct lanes *l, const struct ocu_peer *peer, struct lane **ret, s
 	return rc;
 }
 
-int lanes_put(struct lanes *l, struct request *r, struct ocu_error *err)
+int lanes_put(struct lanes *l, struct request *r, bool *ret_shaped, struct ocu_error *err)
 {
 	struct lane *lane = r->lane;
 	int rc = 0;
 	pthread_mutex_lock(&l->lock);
+	*ret_shaped = lane->requests >= LANE_SHARE;
 	if (lane->requests >= LANE_REQUESTS_MAX ||
 	    (lane->requests && lane->bytes + r->bytes > l->bytes_max)) {
 		rc = ocu_error_set(err, OCU_E_RATE, "this source's audit queue is full");

@@ -1,7 +1,8 @@
 /*
- * lane: one bounded queue a source, drained in turns, so that a source that floods fills its own queue and
- * nobody else's (NFR-SEC-56). A turn is worth a fixed number of bytes: large requests wait for several. A
- * source whose queue is full is answered OCU_E_RATE; that is counted, and reported as an event.
+ * lane: one bounded queue a source, drained in turns, so that a source that floods waits for itself and
+ * nobody else (NFR-SEC-56). A turn is worth a fixed number of bytes: large requests wait for several. A
+ * source that has more than its share waiting is shaped: what it sends on top waits behind its own, or is
+ * answered OCU_E_RATE when its queue is full. That is counted, and reported as an event.
  */
 #ifndef AUDITD_LANE_H
 #define AUDITD_LANE_H
@@ -17,7 +18,8 @@
 struct ocu_error;
 struct request;
 
-#define LANE_REQUESTS_MAX 1024 /* waiting in one lane */
+#define LANE_SHARE        32 /* requests waiting in one lane beyond which its source is shaped */
+#define LANE_REQUESTS_MAX 96 /* and beyond which it is refused */
 
 /* How often something about a source may become an event; the rest is counted into the next one. */
 struct lane_report {
@@ -49,8 +51,8 @@ void lanes_init(struct lanes *l, size_t bytes_max);
 void lanes_done(struct lanes *l);
 /* The lane of a peer, made when new. Lanes live as long as the table. OCU_E_QUOTA, OCU_E_NOMEM. */
 int lanes_get(struct lanes *l, const struct ocu_peer *peer, struct lane **ret, struct ocu_error *err);
-/* Takes r, or OCU_E_RATE. */
-int lanes_put(struct lanes *l, struct request *r, struct ocu_error *err);
+/* Takes r, or OCU_E_RATE. *ret_shaped: the source had its share waiting already. */
+int lanes_put(struct lanes *l, struct request *r, bool *ret_shaped, struct ocu_error *err);
 /* The next request in turn, or NULL when all lanes are empty. */
 struct request *lanes_take(struct lanes *l);
 /* 1 when an event may be made of this now, with how many before it were not in *ret_suppressed; else counts.

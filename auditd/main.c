@@ -25,9 +25,11 @@
 #include "libocu/pki.h"
 #include "libocu/rpc.h"
 
-#define DRAIN_MS    4000
-#define WORKERS     8
-#define INFLIGHT    2048
+#define DRAIN_MS 4000
+#define WORKERS  8
+/* More wait in their connections, which nng serves in turn: so much of a flood is in front of others at most.
+ */
+#define INFLIGHT    64
 #define CHECKERS    4 /* so that half of the workers always take in what small sources send */
 #define PATH_LENGTH 1024
 

@@ -31,7 +31,7 @@ void metrics_init(void)
 		m.refused[c] =
 		    ocu_counter("ocu_auditd_refused_total", label, "Requests refused for what they held");
 		m.shaped[c] = ocu_counter("ocu_auditd_shaped_total", label,
-		                          "Requests refused because the source's queue was full");
+		                          "Requests delayed or refused because the source floods");
 	}
 }
 

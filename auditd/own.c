@@ -151,20 +151,20 @@ void own_append_refused(struct own *o, struct lane *lane, const char *trace, lon
 	own_report(o, &ev);
 }
 
-void own_source_shaped(struct own *o, struct lane *lane, const char *trace)
+void own_source_shaped(struct own *o, struct lane *lane, bool refused)
 {
 	uint64_t suppressed;
 	metrics_shaped(lane->component);
 	if (!lanes_may_report(o->lanes, &lane->shaped, SHAPED_PER_SECOND, &suppressed))
 		return;
-	OCU_JSON json_t *d = json_pack("{s:I}", "unreported_before", (json_int_t)suppressed);
+	OCU_JSON json_t *d =
+	    json_pack("{s:b, s:I}", "refused", (int)refused, "unreported_before", (json_int_t)suppressed);
 	struct ocu_event ev = {
 	    .class_uid = OCU_OCSF_API_ACTIVITY,
 	    .activity_id = 1,
 	    .action = "source.shaped",
 	    .resource = lane->name,
 	    .actor_id = "system:auditd",
-	    .trace_id = trace,
 	    .outcome = OCU_OUTCOME_DENIED,
 	    .reason = OCU_E_RATE,
 	    .detail = d,

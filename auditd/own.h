@@ -5,6 +5,7 @@
 #ifndef AUDITD_OWN_H
 #define AUDITD_OWN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libocu/ocsf.h"
@@ -27,7 +28,7 @@ int own_commit(struct own *o, const struct ocu_event *ev, struct ocu_error *err)
  * because its queue was full. At most a few a second become events; the next one says how many did not. */
 void own_append_refused(struct own *o, struct lane *lane, const char *trace, long event,
                         const struct ocu_error *why);
-void own_source_shaped(struct own *o, struct lane *lane, const char *trace);
+void own_source_shaped(struct own *o, struct lane *lane, bool refused);
 /* The RPC layer refused a message; peer may be NULL. */
 void own_rpc_refused(struct own *o, const struct ocu_peer *peer, uint32_t method,
                      const struct ocu_error *why);

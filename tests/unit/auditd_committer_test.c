@@ -112,7 +112,7 @@ START_TEST(test_own_events)
 	struct ocu_error why = {.code = OCU_E_PARSE, .text = "event 3: JSON line 1"};
 	struct ocu_peer thief = {.component = OCU_COMP_GATEWAY, .spiffe = "spiffe://x/ocu/gateway"};
 	own_append_refused(own, lane_of(OCU_COMP_GATEWAY), "trc_1", 3, &why);
-	own_source_shaped(own, lane_of(OCU_COMP_GATEWAY), "trc_1");
+	own_source_shaped(own, lane_of(OCU_COMP_GATEWAY), true);
 	own_rpc_refused(own, &thief, 0x0102, &why);
 	own_rpc_refused(own, NULL, 0x9999, &why);
 	for (int i = 0; i < 300; i++)

@@ -6,6 +6,7 @@
 #include "tests/unit/auditd_fixture.h"
 
 static struct lanes lanes;
+static bool shaped; /* said by the last put */
 
 static void setup(void)
 {
@@ -33,7 +34,7 @@ static int put(struct lane *l, size_t bytes)
 	struct request *r = request_new(1);
 	r->lane = l;
 	r->bytes = bytes;
-	int rc = lanes_put(&lanes, r, NULL);
+	int rc = lanes_put(&lanes, r, &shaped, NULL);
 	if (rc)
 		free(r);
 	return rc;
@@ -70,11 +71,15 @@ START_TEST(test_bounds)
 {
 	struct lane *flood = lane_of(OCU_COMP_SANDBOXD, ""), *other = lane_of(OCU_COMP_GATEWAY, "");
 	unsigned taken = 0;
-	while (put(flood, 1000) == 0)
+	while (put(flood, 1000) == 0) {
+		ck_assert(shaped == (taken >= LANE_SHARE));
 		taken++;
+	}
+	ck_assert(shaped);
 	ck_assert_uint_eq(taken, LANE_REQUESTS_MAX);
 	ck_assert_int_eq(put(flood, 1), OCU_E_RATE);
 	ck_assert_int_eq(put(other, 1000), 0);
+	ck_assert(!shaped);
 	struct lane *big = lane_of(OCU_COMP_EGRESSD, "");
 	ck_assert_int_eq(put(big, 4 << 20), 0); /* alone it may be larger than the lane */
 	ck_assert_int_eq(put(big, 1), OCU_E_RATE);
