@@ -235,7 +235,7 @@ int command_parse(int argc, char **argv, struct args *a, const struct command **
 	int rc;
 
 	*a = (struct args){0};
-	optind = 1;
+	optind = 0; /* glibc: start anew, whatever was parsed before */
 	rc = options_read(argc, argv, NULL, a);
 	if (rc >= 0)
 		return rc;

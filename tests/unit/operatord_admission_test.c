@@ -1,0 +1,121 @@
+/* admission: the whole matrix of profiles and tiers, and the configuration that leads into it. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libocu/daemon.h"
+#include "libocu/err.h"
+#include "operatord/admission.h"
+#include "operatord/conf.h"
+
+static struct ocu_error err;
+
+/* shows: NFR-SEC-39 */
+START_TEST(the_matrix)
+{
+	static const struct {
+		enum profile profile;
+		const char *tier;
+		int want;
+	} rows[] = {
+	    {PROFILE_TRUSTED_OPERATOR, "runc", 0},
+	    {PROFILE_TRUSTED_OPERATOR, "gvisor", 0},
+	    {PROFILE_TRUSTED_OPERATOR, "microvm", 0},
+	    {PROFILE_TRUSTED_OPERATOR, "", OCU_E_TIER},
+	    {PROFILE_TRUSTED_OPERATOR, "RUNC", OCU_E_TIER},
+	    {PROFILE_INTERNAL_WORKFORCE, "runc", OCU_E_TIER},
+	    {PROFILE_INTERNAL_WORKFORCE, "gvisor", 0},
+	    {PROFILE_INTERNAL_WORKFORCE, "microvm", 0},
+	    {PROFILE_UNTRUSTED, "runc", OCU_E_TIER},
+	    {PROFILE_UNTRUSTED, "gvisor", OCU_E_TIER},
+	    {PROFILE_UNTRUSTED, "microvm", 0},
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		ck_assert_int_eq(admission_check(rows[i].profile, rows[i].tier, &err), rows[i].want);
+	ck_assert_int_eq(admission_profile_check(PROFILE_TRUSTED_OPERATOR, &err), 0);
+	ck_assert_int_eq(admission_profile_check(PROFILE_INTERNAL_WORKFORCE, &err), OCU_E_CONFIG);
+	ck_assert_int_eq(admission_profile_check(PROFILE_UNTRUSTED, &err), OCU_E_CONFIG);
+	ck_assert_int_eq(admission_profile("nonsense"), PROFILE_UNTRUSTED);
+}
+END_TEST
+
+START_TEST(downgrades)
+{
+	ck_assert(admission_profile_downgrade("untrusted", "trusted_operator"));
+	ck_assert(admission_profile_downgrade("internal_workforce", "trusted_operator"));
+	ck_assert(!admission_profile_downgrade("trusted_operator", "internal_workforce"));
+	ck_assert(!admission_profile_downgrade("trusted_operator", "trusted_operator"));
+	ck_assert(!admission_profile_downgrade("", "trusted_operator"));
+	ck_assert(admission_tier_downgrade("microvm", "runc"));
+	ck_assert(admission_tier_downgrade("gvisor", ""));
+	ck_assert(!admission_tier_downgrade("runc", "gvisor"));
+	ck_assert(!admission_tier_downgrade("", "runc"));
+}
+END_TEST
+
+static int load(const char *yaml, struct settings *s)
+{
+	static struct ocu_conf *conf;
+	char path[] = "/tmp/ocu-conf-XXXXXX";
+	int fd = mkstemp(path), rc;
+	FILE *f = fdopen(fd, "w");
+
+	fputs(yaml, f);
+	fclose(f);
+	ocu_conf_free(conf);
+	conf = NULL;
+	rc = ocu_conf_load(&conf, "operatord", operatord_spec.options, path, &err);
+	unlink(path);
+	if (rc == 0)
+		rc = operatord_spec.check(conf, &err);
+	if (rc == 0 && s)
+		settings_read(s, conf);
+	return rc;
+}
+
+START_TEST(configuration)
+{
+	struct settings s;
+
+	ck_assert_msg(load("", &s) == 0, "%s", err.text);
+	ck_assert_int_eq(s.profile, PROFILE_TRUSTED_OPERATOR);
+	ck_assert_int_eq(s.session_idle_ms, 15 * 60 * 1000);
+	ck_assert_int_eq(s.session_max_ms, 0);
+	ck_assert_int_eq(s.grant_ttl_ms, 60000);
+	/* Asking for a route marks activity, so a grant must not outlive the idle limit. */
+	ck_assert_int_eq(load("session_idle: 2s\ngrant_ttl: 60s\n", &s), 0);
+	ck_assert_int_eq(s.grant_ttl_ms, 1000);
+	ck_assert_int_eq(load("profile: untrusted\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("profile: internal_workforce\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("session_idle: 16m\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("grant_ttl: 6m\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("session_token_ttl: 61m\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("brokerd_url: tcp://127.0.0.1:9401\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("egress_allow: [{host: example.org}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(
+	    load("egress_rung: passthrough\negress_allow: [{host: '*.example.org', ports: [443]}]\n", &s), 0);
+	ck_assert_uint_eq(json_array_size(s.egress_allow), 1);
+	ck_assert_int_eq(load("egress_rung: passthrough\negress_allow: [{host: 'a b'}]\n", NULL),
+	                 OCU_E_CONFIG);
+	ck_assert_int_eq(load("egress_rung: bump\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("nonsense: 1\n", NULL), OCU_E_CONFIG);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("operatord_admission");
+	TCase *c = tcase_create("admission");
+
+	tcase_add_test(c, the_matrix);
+	tcase_add_test(c, downgrades);
+	tcase_add_test(c, configuration);
+	suite_add_tcase(suite, c);
+	SRunner *r = srunner_create(suite);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
