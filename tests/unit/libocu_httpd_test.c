@@ -439,8 +439,7 @@ START_TEST(framing_that_could_be_read_two_ways)
 		while (n < sizeof buf - 1 && (got = recv(fd, buf + n, sizeof buf - 1 - n, 0)) > 0)
 			n += (size_t)got;
 		buf[n] = '\0';
-		ck_assert_msg(n == 0 || strncmp(buf, "HTTP/1.1 400", 12) == 0, "row %zu (%s): %.60s", i,
-		              heads[i], buf);
+		ck_assert_msg(strncmp(buf, "HTTP/1.1 400", 12) == 0, "row %zu (%s): %.60s", i, heads[i], buf);
 		ck_assert_msg(!strstr(buf, "hello\n"), "row %zu (%s): the smuggled request was served", i,
 		              heads[i]);
 		close(fd);
