@@ -293,10 +293,23 @@ static void after_send(struct ocu_rpc_place *p, int rv)
 		call_end(p, rv, NULL);
 }
 
+/* An aio that was once used to sleep keeps calling its time-outs a success (nng 1.5.2: a_expire_ok is never
+ * reset). What such a success looks like: a send that still has its message, a receive that got none. */
+static int true_result(const struct ocu_rpc_place *p)
+{
+	int rv = nng_aio_result(p->aio);
+	bool has_msg = nng_aio_get_msg(p->aio) != NULL;
+
+	if (rv == 0 &&
+	    ((p->phase == OCU_RPC_SENDING && has_msg) || (p->phase == OCU_RPC_RECEIVING && !has_msg)))
+		return NNG_ETIMEDOUT;
+	return rv;
+}
+
 void ocu_rpc_place_callback(void *arg)
 {
 	struct ocu_rpc_place *p = arg;
-	int rv = nng_aio_result(p->aio);
+	int rv = true_result(p);
 	nng_msg *msg;
 
 	switch (p->phase) {
