@@ -51,7 +51,7 @@ static const struct ocu_conf_opt options[] = {
      "How long the guest's kernel trusts what it knows of a name; the files API tells it of changes at once"},
     {"sessions_max", OCU_CONF_INT, "900", 1, 900, NULL,
      "File systems registered at once (libfuse bounds mounts by 1000)"},
-    {"abandoned_after", OCU_CONF_DURATION, "24h", 60 * SECOND, 7 * DAY, NULL,
+    {"abandoned_after", OCU_CONF_DURATION, "24h", SECOND, 7 * DAY, NULL,
      "A volume on disk that no session has been registered for this long is removed"},
     {0},
 };

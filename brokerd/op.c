@@ -31,12 +31,12 @@ static void answer_and_free(struct op *op, int error)
 	op_free(op);
 }
 
-static bool set_name(char to[NAME_MAX + 1], const char *name)
+static int set_name(char to[NAME_MAX + 1], const char *name)
 {
-	if (!path_name_ok(name))
-		return false;
-	memcpy(to, name, strlen(name) + 1);
-	return true;
+	int e = path_name_error(name);
+	if (e == 0)
+		memcpy(to, name, strlen(name) + 1);
+	return e;
 }
 
 struct op *op_new(fuse_req_t req, enum file_op kind, op_run *run, fuse_ino_t ino, const char *name)
@@ -52,19 +52,20 @@ struct op *op_new(fuse_req_t req, enum file_op kind, op_run *run, fuse_ino_t ino
 	op->kind = kind;
 	op->run = run;
 	op->node = node_get(&m->nodes, ino);
-	if (!op->node || (name && !set_name(op->name, name))) {
-		answer_and_free(op, op->node ? EINVAL : ESTALE);
-		return NULL;
-	}
-	return op;
+	int e = !op->node ? ESTALE : name ? set_name(op->name, name) : 0;
+	if (e == 0)
+		return op;
+	answer_and_free(op, e);
+	return NULL;
 }
 
 bool op_second(struct op *op, fuse_ino_t ino, const char *name)
 {
 	op->node2 = node_get(&op->mount->nodes, ino);
-	if (op->node2 && set_name(op->name2, name))
+	int e = op->node2 ? set_name(op->name2, name) : ESTALE;
+	if (e == 0)
 		return true;
-	answer_and_free(op, op->node2 ? EINVAL : ESTALE);
+	answer_and_free(op, e);
 	return false;
 }
 

@@ -1,6 +1,7 @@
 /* path: validation of names and their rendering as evidence. */
 #include "brokerd/path.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,13 @@ bool path_name_ok(const char *name)
 	if (len == 0 || len > PATH_COMPONENT_MAX || memchr(name, '/', len))
 		return false;
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int path_name_error(const char *name)
+{
+	if (path_name_ok(name))
+		return 0;
+	return strnlen(name, PATH_COMPONENT_MAX + 1) > PATH_COMPONENT_MAX ? ENAMETOOLONG : EINVAL;
 }
 
 /* Length of the UTF-8 sequence at s (RFC 3629: no overlong form, no surrogate), 0 when there is none. */

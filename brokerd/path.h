@@ -18,6 +18,8 @@ struct ocu_error;
 
 /* One name as the kernel sends it: 1 to 255 bytes, no '/', neither "." nor "..". */
 bool path_name_ok(const char *name);
+/* The same as an errno: 0, ENAMETOOLONG or EINVAL. */
+int path_name_error(const char *name);
 /* A north-face path: relative, valid UTF-8, no control characters (C0, DEL, C1), no empty, "." or ".." part,
  * no scheme ("s3:/", "file://"), at most PATH_NORTH_MAX bytes and PATH_COMPONENT_MAX a part. OCU_E_PARAMS or
  * OCU_E_TOO_LARGE. */

@@ -17,14 +17,14 @@
 #include "libocu/log.h"
 
 #define TICK_MS      1000
-#define SLICE_MS     100 /* removal at a stretch; a release that waits its turn waits no longer */
-#define EXPIRE_EVERY (60u * 1000)
+#define SLICE_MS     100          /* removal at a stretch; a release that waits its turn waits no longer */
+#define EXPIRE_EVERY (60u * 1000) /* at most; a tenth of abandoned_after */
 #define HOUR_MS      (3600u * 1000)
 #define STAMP_MAX_S  (7 * 24 * 3600)
 
 struct reaper {
 	struct broker *broker;
-	uint64_t started, expired, stamped, abandoned_ms;
+	uint64_t started, expired, stamped, abandoned_ms, expire_every;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool stop;
@@ -103,7 +103,7 @@ static void look_around(struct reaper *r)
 		stamp_registered(r);
 		r->stamped = now;
 	}
-	if (now - r->expired >= EXPIRE_EVERY) {
+	if (now - r->expired >= r->expire_every) {
 		if (store_each(r->broker->store, expire, r, &err) < 0)
 			ocu_log_error(OCU_LOG_WARN, "reaper.expire", NULL, &err);
 		r->expired = now;
@@ -132,6 +132,7 @@ int reaper_start(struct reaper **ret, struct broker *b, uint64_t abandoned_ms, s
 	pthread_condattr_destroy(&monotonic);
 	r->broker = b;
 	r->abandoned_ms = abandoned_ms;
+	r->expire_every = abandoned_ms / 10 < EXPIRE_EVERY ? abandoned_ms / 10 : EXPIRE_EVERY;
 	r->started = r->stamped = r->expired = ocu_mono_ms();
 	int e = pthread_create(&r->thread, NULL, run, r);
 	if (e) {

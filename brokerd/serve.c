@@ -169,7 +169,7 @@ static void lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct mount *m = fuse_req_userdata(req);
 	struct node *dir = node_get(&m->nodes, parent), *n = NULL;
 	struct stat st;
-	int r = !dir ? -ESTALE : !path_name_ok(name) ? -EINVAL : 0;
+	int r = !dir ? -ESTALE : -path_name_error(name);
 	if (r == 0) {
 		pthread_rwlock_rdlock(&m->volume->tree);
 		r = serve_find(m, dir, name, &n, &st);

@@ -1,0 +1,301 @@
+"""brokerd and the life of a session's file system: registered, handed over, denied, released, forgotten; and brokerd itself
+killed and started again."""
+# shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65, NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import files_world
+from files_world import Session, error_of, errno, eventually
+from stack import program
+
+
+@pytest.fixture
+def world():
+    with files_world.World() as w:
+        yield w
+
+
+def trash(world):
+    return list((world.volumes / "trash").iterdir())
+
+
+def test_registering_is_idempotent_and_exclusive(world):
+    s = Session(world)
+    assert "error" not in s.register()
+    (s.dir / "f").write_text("x")
+    assert "error" not in s.register()
+    assert (s.dir / "f").read_text() == "x"
+    same = dict(session_id=s.id, filesystem_id=s.fs, caller="alice", quota_bytes=1 << 20, quota_files=10)
+    call = lambda **kw: world.call("mount.Register", **{**same, **kw})["error"]["reason"]  # noqa: E731
+    assert call(caller="mallory") == "wrong_state"
+    assert call(filesystem_id="fs_" + files_world.ulid()) == "wrong_state"
+    assert call(session_id="ses_" + files_world.ulid()) == "already_exists"
+    assert call(session_id="../../etc") == "invalid_params"
+    assert call(session_id="ses_" + files_world.ulid(), filesystem_id="../escape") == "invalid_params"
+    assert call(session_id="ses_" + files_world.ulid(), filesystem_id="fs_" + files_world.ulid(), caller="") == "invalid_params"
+    assert call(session_id="ses_" + files_world.ulid(), filesystem_id="fs_" + files_world.ulid(),
+                caller="x" * 256) == "invalid_params"
+    assert len(world.call("mount.List")["mounts"]) == 1
+
+
+def test_only_operatord_may_ask(world):
+    args = json.dumps({"session_id": "ses_" + files_world.ulid()})
+    for peer in ("gateway", "sandboxd", "egressd"):
+        p = subprocess.run([program("ocu-rpc-probe"), "--pki", world.stack.etc / "pki", "--as", peer, "--to", files_world.BROKERD,
+                            "--peer", "brokerd", "--deadline", "2000", "mount.Release", args], capture_output=True, text=True, timeout=20)
+        assert p.returncode == 1, p
+        assert json.loads(p.stdout)["error"]["reason"] in ("peer_not_permitted", "unavailable", "peer_unknown"), p.stdout
+
+
+def test_a_handover_needs_a_registered_session_and_a_fuse_descriptor(world):
+    s = Session(world, mount=False)
+    fuse = s.make_mount()
+    null = os.open("/dev/null", os.O_RDWR)
+    a, b = socket.socketpair()
+    codes = [world.handover("ses_" + files_world.ulid(), [fuse])[0],   # nobody registered it
+             world.handover(s.id, [null])[0],                          # another device
+             world.handover(s.id, [a.fileno()])[0],                    # no device
+             world.handover(s.id, [fuse, null])[0],                    # one too many
+             world.handover(s.id, [fuse], kind=2)[0],                  # for egressd
+             world.handover("not a session", [fuse])[0]]
+    assert codes == [-10, -6, -6, -6, -6, -6]
+    assert world.handover(s.id, [fuse], raw=b"\x01\xff\xff") is None   # no protobuf: not even an answer
+    assert world.handover(s.id, [fuse], raw=b"") is None
+    assert s.listed() and not s.listed().get("mounted")
+    assert world.handover(s.id, [fuse]) == (0, "")
+    (s.dir / "f").write_text("served")
+    assert world.handover(s.id, [fuse])[0] == -12                      # it has a mount
+    assert (s.dir / "f").read_text() == "served"
+    for fd in (fuse, null):
+        os.close(fd)
+
+
+def test_another_user_is_not_listened_to(world):
+    s = Session(world)
+    path = str(world.stack.dir / "run/handover/brokerd.sock")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    os.chmod(path, 0o666)
+    script = f"""
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+c.connect({path!r})
+c.settimeout(5)
+try:
+    c.send(b"\\x01")
+    sys.exit(0 if c.recv(100) == b"" else 1)
+except ConnectionError:
+    sys.exit(0)
+"""
+    assert subprocess.run(["/usr/bin/python3", "-c", script], timeout=20).returncode == 0
+    (s.dir / "f").write_text("x")
+
+
+def test_brokerd_holds_nothing_of_roots(world):
+    pid = world.stack.proc["brokerd"].pid
+    status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert status["Uid"].split() == ["58103"] * 4 and status["Gid"].split() == ["58103"] * 4
+    assert status["Groups"].split() == []
+    for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[caps], 16) == 0, caps
+    assert status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2"
+
+
+def test_a_released_session_is_cut_and_its_data_gone(world):
+    s = Session(world)
+    for i in range(30):
+        (s.dir / f"f{i}").write_text("data")
+    held = open(s.dir / "f0", "rb")
+    reply = s.release()
+    assert reply["files_deleted"] >= 30
+    assert error_of(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED)
+    assert error_of(held.read) in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
+    assert not s.data.exists() and trash(world) == []
+    assert s.get("f1")[0] == 404
+    assert s.listed() is None
+    assert "error" not in s.release()
+    assert [e["action"] for e in world.file_events(s, action="filesystem.scrub")] == ["filesystem.scrub"]
+
+
+def test_release_without_scrub_keeps_the_data_for_the_next(world):
+    s = Session(world)
+    (s.dir / "f").write_text("kept")
+    assert s.release(scrub=False).get("files_deleted", 0) == 0
+    s.close()
+    assert (s.data / "f").read_text() == "kept"
+    assert s.get("f")[0] == 404
+    assert "error" not in s.register()
+    s.mount()
+    assert (s.dir / "f").read_text() == "kept"
+    assert s.listed()["used_bytes"] == 4096
+
+
+def test_an_operation_under_way_ends_with_the_session(world):
+    """auditd is stopped: the guest's program waits for its record; the release does not wait for ever."""
+    s = Session(world)
+    world.stack.proc["auditd"].send_signal(signal.SIGSTOP)
+    try:
+        p = subprocess.Popen(["/usr/bin/python3", "-c", f"open({str(s.dir / 'f')!r}, 'w')"], stderr=subprocess.PIPE, text=True)
+        start = time.monotonic()
+        assert p.wait(15) != 0 and "Errno 5" in p.stderr.read()
+        assert time.monotonic() - start < 8   # as long as a commit may take
+        # No record, no release: but the session can still be cut by the denylist.
+        assert s.release()["error"]["reason"] == "audit_unavailable"
+        world.deny(1, s.id)
+        eventually(lambda: error_of_or_none(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED))
+    finally:
+        world.stack.proc["auditd"].send_signal(signal.SIGCONT)
+    assert "error" not in s.release()
+
+
+def error_of_or_none(fn, *args):
+    try:
+        fn(*args)
+    except OSError as e:
+        return e.errno
+    return None
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_a_denied_session_or_caller_is_cut(world, kind):
+    s, other = Session(world, caller="alice"), Session(world, caller="bob")
+    (s.dir / "f").write_text("x")
+    held = open(s.dir / "f", "rb")
+    start = time.monotonic()
+    world.deny(kind, s.id if kind == 1 else "alice")
+    eventually(lambda: error_of_or_none(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED))
+    assert time.monotonic() - start < 5
+    assert error_of(held.read) in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO)
+    assert s.get("f")[0] == 403
+    assert s.register()["error"]["reason"] in ("session_denylisted", "caller_denylisted")
+    s.unmount()
+    fd = s.make_mount()
+    assert world.handover(s.id, [fd])[0] in (-53, -54)
+    os.close(fd)
+    (other.dir / "f").write_text("untouched")
+    assert other.get("f")[0] == 200
+    assert "error" not in s.release() and not s.data.exists()
+
+
+def test_a_denied_token_is_refused_and_others_are_not(world):
+    s = Session(world)
+    (s.dir / "f").write_text("x")
+    jti = "tok_" + files_world.ulid()
+    stolen = world.token("alice", jti=jti)
+    assert s.get("f", token=stolen)[0] == 200
+    world.deny(3, jti)
+    eventually(lambda: s.get("f", token=stolen)[0] == 401)
+    assert s.get("f")[0] == 200
+
+
+def test_an_unmounted_file_system_is_forgotten_and_can_be_mounted_again(world):
+    s = Session(world)
+    (s.dir / "f").write_text("x")
+    s.unmount()
+    eventually(lambda: not s.listed().get("mounted"))
+    assert s.get("f")[0] == 200
+    s.mount()
+    assert (s.dir / "f").read_text() == "x"
+    assert len(world.file_events(s, action="filesystem.attach")) == 2
+    eventually(lambda: len(world.file_events(s, action="filesystem.detach")) == 1)
+
+
+def test_brokerd_killed_and_started_again(world):
+    s = Session(world, quota_bytes=1 << 20)
+    other = Session(world)
+    (s.dir / "f").write_bytes(b"x" * 5000)
+    boot = world.call("mount.List")["boot_id"]
+    (s.data.parent / "staging" / "half").write_text("an upload that was never acknowledged")
+    world.stack.restart("brokerd")
+    world.wait_ready()
+    assert error_of(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED)
+    eventually(lambda: world.call("mount.List").get("boot_id", boot) != boot)
+    assert world.call("mount.List")["mounts"] == []
+    assert s.get("f")[0] == 404                     # nobody has registered it yet
+    assert "error" not in s.register()
+    assert s.listed()["used_bytes"] == 8192         # counted anew
+    assert s.get("f")[2] == b"x" * 5000
+    assert not (s.data.parent / "staging" / "half").exists()
+    s.unmount()
+    s.mount()
+    assert (s.dir / "f").read_bytes() == b"x" * 5000
+    # A session that operatord ends without ever registering it again.
+    assert other.release()["files_deleted"] >= 1 and not other.data.exists()
+
+
+def test_what_nobody_registers_is_removed():
+    with files_world.World(abandoned_after="3s") as w:
+        s, kept = Session(w), Session(w)
+        (s.dir / "f").write_text("x")
+        assert "error" not in s.release(scrub=False)
+        eventually(lambda: not s.data.exists(), timeout=15)
+        assert kept.data.exists()
+        (kept.dir / "f").write_text("x")
+        eventually(lambda: trash(w) == [], timeout=15)
+        assert [e["unmapped"]["filesystem_id"] for e in w.events(action="filesystem.expire")] == [s.fs]
+
+
+def test_trash_of_a_crash_is_emptied(world):
+    world.stack.kill("brokerd")
+    left = world.volumes / "trash" / "left-by-a-crash"
+    (left / "data/deep/deeper").mkdir(parents=True)
+    (left / "data/deep/deeper/f").write_text("x")
+    for p in (left, *left.rglob("*")):
+        os.chown(p, 58103, 58103)
+    world.stack.start("brokerd")
+    eventually(lambda: trash(world) == [])
+
+
+def test_stopping_is_orderly_with_mounts_and_open_files(world):
+    s = Session(world)
+    held = open(s.dir / "f", "wb")
+    held.write(b"x" * 100)
+    held.flush()
+    start = time.monotonic()
+    assert world.stack.kill("brokerd", signal.SIGTERM) == 0
+    assert time.monotonic() - start < 10
+    assert error_of(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED)
+    world.stack.start("brokerd")
+    assert "error" not in s.register()
+    assert (s.data / "f").read_bytes() == b"x" * 100
+
+
+def test_a_full_disk_is_an_error_and_no_more():
+    """The volume on a file system of its own that fills up before any quota."""
+    with files_world.World() as w:
+        small = w.stack.dir / "small"
+        small.mkdir()
+        w.stack.kill("brokerd", 15)
+        assert files_world.libc.mount(b"tmpfs", os.fsencode(small), b"tmpfs", 0, b"size=8m,mode=755") == 0
+        try:
+            w.stack.config["brokerd"]["volume_dir"] = str(small / "volume")
+            w.stack.start("brokerd")
+            w.wait_ready()
+            s = Session(w)
+            fd = os.open(s.dir / "f", os.O_CREAT | os.O_RDWR)
+            with pytest.raises(OSError) as e:
+                for i in range(64):
+                    os.pwrite(fd, b"x" * (1 << 20), i << 20)
+            assert e.value.errno == errno.ENOSPC
+            size = os.fstat(fd).st_size
+            assert s.listed()["used_bytes"] <= size + 4096
+            status, _, body = s.put("north", b"y" * 4096 * 64)
+            assert status == 507, body
+            os.ftruncate(fd, 0)
+            assert s.put("north", b"y" * 4096 * 64)[0] == 201
+            (s.dir / "after").write_text("fine again")
+            os.close(fd)
+            s.close()
+            assert "error" not in s.release()
+            w.stack.kill("brokerd", 15)
+            w.stack.start("brokerd")
+        finally:
+            w.stack.kill("brokerd", 15)
+            files_world.libc.umount2(os.fsencode(small), 2)
