@@ -64,23 +64,41 @@ static int certificate(struct init *in, enum ocu_component c, struct ocu_error *
 	return rc ? rc : init_made(in, file);
 }
 
-/* The public half of a key as a set of one. It is derived, so it is written again when only it is missing. */
+static bool has_key(const json_t *set, const char *kid)
+{
+	const json_t *key;
+	size_t i;
+
+	json_array_foreach(json_object_get(set, "keys"), i, key)
+	{
+		if (strcmp(ocu_json_str(key, "kid", ""), kid) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The public half of a key in its set. A key that was made anew joins the ones before it, so that what they
+ * signed still verifies until it expires. */
 static int publish(struct init *in, const struct ocu_signer *key, const char *jwks, struct ocu_error *err)
 {
 	OCU_JSON json_t *set = NULL;
-	OCU_BUF struct ocu_buf text = OCU_BUF_INIT(16384);
+	OCU_BUF struct ocu_buf text = OCU_BUF_INIT(OCU_KEYFILE_MAX);
 	char path[INIT_PATH_MAX], name[64];
 	int rc = there(in, jwks, path, err);
 
 	snprintf(name, sizeof name, "pki/%s", jwks);
-	if (rc < 0)
-		return rc;
 	if (rc == 1)
+		rc = ocu_json_load_file(path, OCU_KEYFILE_MAX, &set, err);
+	else if (rc == 0)
+		set = json_pack("{s[]}", "keys");
+	if (rc)
+		return rc;
+	if (has_key(set, ocu_signer_kid(key)))
 		return init_kept(in, name);
-	set = json_pack("{s[o]}", "keys", ocu_signer_jwk(key));
-	if (!set || ocu_json_dump(set, &text) || ocu_buf_putc(&text, '\n'))
-		return ocu_error_set(err, OCU_E_NOMEM, "%s", jwks);
-	rc = ocu_keyfile_create(path, text.data, text.len, 0644, err);
+	if (json_array_append_new(json_object_get(set, "keys"), ocu_signer_jwk(key)) ||
+	    ocu_json_dump(set, &text) || ocu_buf_putc(&text, '\n'))
+		return ocu_error_set(err, OCU_E_CONFIG, "%s is not a key set", path);
+	rc = ocu_keyfile_replace(path, text.data, text.len, 0644, err);
 	return rc ? rc : init_made(in, name);
 }
 

@@ -1,3 +1,5 @@
+include deploy/samples/rules.mk
+
 # occ: the operator's tool. Every .c here but main.c also goes into an archive that its unit tests link.
 OCC_SRC := $(wildcard operatord/occ/*.c)
 OCC_OBJ := $(OCC_SRC:%.c=$(BUILD)/%.o)

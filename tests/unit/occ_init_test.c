@@ -177,6 +177,26 @@ START_TEST(an_interrupted_run_is_completed)
 }
 END_TEST
 
+static size_t keys_in(const char *jwks)
+{
+	OCU_JSON json_t *set = NULL;
+
+	ck_assert_int_eq(ocu_json_load_file(in_etc(jwks), 65536, &set, NULL), 0);
+	return json_array_size(json_object_get(set, "keys"));
+}
+
+/* shows: NFR-SEC-10 */
+START_TEST(a_new_key_joins_the_old_ones)
+{
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert_uint_eq(keys_in("pki/session-jwks.json"), 1);
+	unlink(in_etc("pki/operatord/session.key"));
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert_uint_eq(keys_in("pki/session-jwks.json"), 2);
+	ck_assert_uint_eq(keys_in("pki/caller-jwks.json"), 1);
+}
+END_TEST
+
 START_TEST(uids_go_to_the_folders_and_the_configuration)
 {
 	OCU_BUF struct ocu_buf yaml = OCU_BUF_INIT(8192);
@@ -238,6 +258,7 @@ int main(void)
 	tcase_add_test(c, the_first_token_is_a_good_one);
 	tcase_add_test(c, a_second_run_changes_nothing);
 	tcase_add_test(c, an_interrupted_run_is_completed);
+	tcase_add_test(c, a_new_key_joins_the_old_ones);
 	tcase_add_test(c, uids_go_to_the_folders_and_the_configuration);
 	tcase_add_test(c, bad_options_make_nothing);
 	suite_add_tcase(suite, c);
