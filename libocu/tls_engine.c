@@ -33,6 +33,7 @@
 #include "libocu/tls_frame.h"
 #include "libocu/tls_half_open.h"
 #include "libocu/tls_peer.h"
+#include "libocu/tls_stream.h"
 
 /* One TLS record must fit nng's 16 KiB send buffer with its framing, or it costs two writes to the socket. */
 enum { RECORD_MAX = 16384 - 256 };
@@ -52,6 +53,8 @@ struct nng_tls_engine_conn {
 	nng_tls_engine_config *config;
 	bool open; /* handshake done, greeting written */
 	bool dead; /* failed once, fails for ever */
+	bool cut;  /* the TCP stream below is dead */
+	bool seen; /* nng calls us through tls_stream */
 	struct ocu_tls_half_open place;
 	struct ocu_tls_frame frame;
 	size_t held_len;           /* bytes of an unfinished frame */
@@ -93,13 +96,6 @@ static int verify_peer(int ok, X509_STORE_CTX *store)
 	return 0;
 }
 
-static bool stream_alive(nng_tls_engine_conn *c)
-{
-	nng_sockaddr sa;
-
-	return nng_stream_get_addr((nng_stream *)c->tls, NNG_OPT_REMADDR, &sa) == 0;
-}
-
 /* What to say about a handshake that failed: the certificate's fault, else what OpenSSL's queue says. */
 static const char *refusal(const nng_tls_engine_conn *c)
 {
@@ -130,7 +126,7 @@ static int conn_wait_or_fail(nng_tls_engine_conn *c, int result)
 {
 	int why = SSL_get_error(c->ssl, result);
 
-	if ((why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) && stream_alive(c))
+	if ((why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) && !c->cut)
 		return NNG_EAGAIN;
 	return conn_fail(c, NULL);
 }
@@ -168,12 +164,7 @@ static int conn_open(nng_tls_engine_conn *c)
 	return 0;
 }
 
-static int conn_handshake(nng_tls_engine_conn *c)
-{
-	return conn_open(c);
-}
-
-static int conn_recv(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
+static int read_some(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
 {
 	size_t got;
 	int r = conn_open(c);
@@ -191,7 +182,7 @@ static int conn_recv(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
  * Bytes are held until their frame ends or a record is full. On NNG_EAGAIN nothing was accepted: nng comes
  * again with the same bytes, which is what OpenSSL asks of a repeated write, too.
  */
-static int conn_send(nng_tls_engine_conn *c, const uint8_t *buf, size_t *size)
+static int write_some(nng_tls_engine_conn *c, const uint8_t *buf, size_t *size)
 {
 	int rv = conn_open(c);
 	bool open = rv == 0;
@@ -215,6 +206,40 @@ static int conn_send(nng_tls_engine_conn *c, const uint8_t *buf, size_t *size)
 	c->frame = next;
 	*size = n;
 	return 0;
+}
+
+/* --- what nng calls --- */
+
+static int conn_handshake(nng_tls_engine_conn *c)
+{
+	int rv;
+
+	ocu_tls_stream_enter(&c->cut);
+	rv = conn_open(c);
+	ocu_tls_stream_leave();
+	return rv;
+}
+
+static int conn_recv(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
+{
+	int rv;
+
+	ocu_tls_stream_enter(&c->cut);
+	rv = read_some(c, buf, size);
+	ocu_tls_stream_leave();
+	return rv;
+}
+
+/* The first call for a connection is a send of the greeting, straight from the transport. */
+static int conn_send(nng_tls_engine_conn *c, const uint8_t *buf, size_t *size)
+{
+	int rv;
+
+	c->seen |= ocu_tls_stream_inside();
+	ocu_tls_stream_enter(&c->cut);
+	rv = c->seen ? write_some(c, buf, size) : conn_fail(c, "libnng calls past tls_stream");
+	ocu_tls_stream_leave();
+	return rv;
 }
 
 /* No close_notify: an SP frame carries its length, so a cut stream is never taken for a whole message, and
@@ -330,6 +355,13 @@ static int config_version(nng_tls_engine_config *f, nng_tls_version low, nng_tls
 }
 
 /* --- the public face --- */
+
+/* nng's threads still free connections when main returns; OpenSSL's clean-up at exit would pull its locks
+ * from under them. It can only be switched off before OpenSSL is first used, hence before main. */
+__attribute__((constructor)) static void keep_openssl_until_the_end(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 static void engine_register(void)
 {
