@@ -137,6 +137,7 @@ static void head(struct ocu_rpc_call *call, const ProtobufCMessage *msg, void *a
 {
 	struct intake *in = arg;
 	Ocu__Audit__HeadReply reply = OCU__AUDIT__HEAD_REPLY__INIT;
+	reply.version = (char *)OCU_VERSION;
 	struct store_head h;
 	(void)msg;
 	store_head(in->store, &h);

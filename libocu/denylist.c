@@ -149,6 +149,7 @@ static void pull_list(struct ocu_denylist *d)
 		int rv;
 
 		req.epoch = ask;
+		req.version = (char *)OCU_VERSION;
 		if (ocu_rpc_call(d->client, &ocu_m_denylist_pull, &req.base, &reply, PULL_DEADLINE_MS, NULL,
 		                 NULL) != 0)
 			return;

@@ -13,7 +13,7 @@
 #include "proto/audit.pb-c.h"
 #include "proto/methods.h"
 
-enum { HEAD_MS = 3000, HEARD_MS = 10000 };
+enum { HEAD_MS = 3000, STATUS_HEAD_MS = 500, HEARD_MS = 10000 };
 
 /* Whom we dial is connected when the connection stands; who dials us, when it was heard of lately. */
 static int connected(struct control *c, enum ocu_component who, const struct node_peer *p)
@@ -37,6 +37,8 @@ static json_t *component_json(struct control *c, enum ocu_component who)
 	const struct node_peer p = node_peer(&c->node, who);
 	json_t *j = json_pack("{sb}", "connected", connected(c, who, &p));
 
+	if (j && p.version[0])
+		json_object_set_new(j, "version", json_string(p.version));
 	if (j && p.boot_id[0])
 		json_object_set_new(j, "boot_id", json_string(p.boot_id));
 	if (j && p.subscribed)
@@ -45,6 +47,21 @@ static json_t *component_json(struct control *c, enum ocu_component who)
 		json_object_set_new(j, "heard_ms_ago",
 		                    json_integer((json_int_t)(ocu_mono_ms() - p.heard_mono)));
 	return j;
+}
+
+static int ask_head(struct api_call *a, uint32_t deadline_ms, Ocu__Audit__HeadReply **ret,
+                    struct ocu_error *err)
+{
+	struct control *c = a->control;
+	Ocu__Audit__HeadRequest q = OCU__AUDIT__HEAD_REQUEST__INIT;
+	int rc = ocu_rpc_call(c->peers.auditd, &ocu_m_audit_head, &q.base, (ProtobufCMessage **)ret,
+	                      deadline_ms, a->trace, err);
+
+	if (rc == 0) {
+		node_heard(&c->node, OCU_COMP_AUDITD, NULL);
+		node_version(&c->node, OCU_COMP_AUDITD, (*ret)->version);
+	}
+	return rc;
 }
 
 static json_t *components_json(struct control *c)
@@ -62,6 +79,7 @@ static json_t *components_json(struct control *c)
 void api_status(struct api_call *a)
 {
 	struct control *c = a->control;
+	Ocu__Audit__HeadReply *head = NULL;
 	struct ocu_error err = {0};
 	char tier[17], instance[NODE_TEXT_MAX + 1];
 	unsigned live = 0;
@@ -70,6 +88,9 @@ void api_status(struct api_call *a)
 		api_fail(a, &err);
 		return;
 	}
+	/* auditd subscribes to nothing; it is asked. */
+	if (ocu_rpc_client_connected(c->peers.auditd) && ask_head(a, STATUS_HEAD_MS, &head, &err) == 0)
+		ocu__audit__head_reply__free_unpacked(head, NULL);
 	node_tier(&c->node, tier);
 	node_instance(&c->node, instance);
 	api_reply(a, 200,
@@ -85,13 +106,11 @@ void api_status(struct api_call *a)
 
 void api_audit_head(struct api_call *a)
 {
-	Ocu__Audit__HeadRequest q = OCU__AUDIT__HEAD_REQUEST__INIT;
 	Ocu__Audit__HeadReply *head = NULL;
 	struct ocu_error err = {0};
 	char hex[129] = "";
 
-	if (ocu_rpc_call(a->control->peers.auditd, &ocu_m_audit_head, &q.base, (ProtobufCMessage **)&head,
-	                 HEAD_MS, a->trace, &err)) {
+	if (ask_head(a, HEAD_MS, &head, &err)) {
 		api_fail(a, &err);
 		return;
 	}

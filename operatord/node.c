@@ -35,6 +35,13 @@ void node_pulled(struct node *n, enum ocu_component c, uint64_t epoch)
 	pthread_mutex_unlock(&n->lock);
 }
 
+void node_version(struct node *n, enum ocu_component c, const char *version)
+{
+	pthread_mutex_lock(&n->lock);
+	text_copy(n->peer[c].version, sizeof n->peer[c].version, version);
+	pthread_mutex_unlock(&n->lock);
+}
+
 void node_sandboxd(struct node *n, const char *tier, const char *instance)
 {
 	pthread_mutex_lock(&n->lock);

@@ -16,6 +16,7 @@
 
 struct node_peer {
 	char boot_id[NODE_TEXT_MAX + 1]; /* of custodians; "" until heard of */
+	char version[33];                /* of its program; "" until heard of */
 	uint64_t heard_mono;             /* 0: never */
 	uint64_t epoch;                  /* of subscribers: what they said they have */
 	bool subscribed;
@@ -33,6 +34,7 @@ void node_init(struct node *n);
 void node_done(struct node *n);
 void node_heard(struct node *n, enum ocu_component c, const char *boot_id); /* boot_id NULL: as before */
 void node_pulled(struct node *n, enum ocu_component c, uint64_t epoch);
+void node_version(struct node *n, enum ocu_component c, const char *version);
 void node_sandboxd(struct node *n, const char *tier, const char *instance);
 void node_set_reconciled(struct node *n);
 bool node_reconciled(struct node *n);

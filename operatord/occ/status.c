@@ -11,6 +11,7 @@ static const struct column deployment[] = {{"operatord", "version"},   {"trust d
                                            {"profile", "profile"},     {"sandbox tier", "tier"},
                                            {"compared", "reconciled"}, {0}};
 static const struct column components[] = {{"COMPONENT", "name"},
+                                           {"VERSION", "version"},
                                            {"CONNECTED", "connected"},
                                            {"DENYLIST EPOCH", "denylist_epoch"},
                                            {"HEARD ms AGO", "heard_ms_ago"},

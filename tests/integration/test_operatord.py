@@ -48,6 +48,7 @@ def test_status_knows_everybody(stack):
     stack.mcp().bash("true")
     status = eventually(lambda: (lambda s: s if all(c["connected"] for c in s["components"].values()) else None)(
         stack.occ("status", "--json")))
+    assert all(c["version"] == status["version"] for c in status["components"].values())
     assert set(status["components"]) == {"gateway", "brokerd", "sandboxd", "egressd", "auditd"}
     assert status["reconciled"] and status["tier"] == "runc" and status["profile"] == "trusted_operator"
     epoch = stack.occ("deny", "add", "caller", "nobody", "--json")["epoch"]
