@@ -1,0 +1,37 @@
+"""brokerd's north face under other settings than the usual: rates, and files that may not leave."""
+# shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06
+import json
+
+import files_world
+from files_world import Session, eventually
+
+
+def error(body):
+    return json.loads(body)["error"]["code"]
+
+
+def test_a_caller_has_a_rate_of_its_own():
+    with files_world.World(north_ops="20", north_bytes=str(1 << 20)) as w:
+        a, b = Session(w, caller="alice"), Session(w, caller="bob")
+        codes = [a.get("none")[0] for _ in range(60)]
+        assert codes.count(429) > 10 and codes[0] == 404
+        assert [b.get("none")[0] for _ in range(5)] == [404] * 5     # not bob's concern
+        status, headers, body = next(r for r in iter(lambda: a.get("none"), None) if r[0] == 429)
+        assert error(body) == "rate_limited"
+        assert b.put("big", b"x" * (3 << 20))[0] == 201               # overdrawn, and now it is paid back
+        assert b.get("big")[0] == 429
+        eventually(lambda: b.get("none")[0] == 404)
+        denied = [e for e in w.events(action="file.get", outcome="denied") if e["actor_id"] == "alice"]
+        assert denied
+
+
+def test_what_may_not_leave_does_not():
+    with files_world.World(downloadable="false") as w:
+        s = Session(w)
+        (s.dir / "f").write_text("stays")
+        status, headers, body = s.get("f")
+        assert status == 403 and error(body) == "policy_denied" and b"stays" not in body
+        assert s.request("HEAD", "f")[0] == 200
+        assert s.list()[0] == 200 and s.put("in", b"x")[0] == 201
+        e = w.file_events(s, action="file.get")[0]
+        assert e["outcome"] == "denied" and e["unmapped"]["downloadable"] is False
