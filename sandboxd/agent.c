@@ -142,14 +142,14 @@ void agent_unref(struct agent *a)
 }
 
 int agent_open(struct agent **ret, struct agents *as, int fd, unsigned hello_ms, agent_done_fn *hello,
-	       void (*lost)(void *owner, const char *why), void *owner, struct ocu_error *err)
+               void (*lost)(void *owner, const char *why), void *owner, struct ocu_error *err)
 {
 	struct agent *a = calloc(1, sizeof *a);
 	const struct agent_pending first = {.id = 0,
-					    .expect = OCU__AGENT__REPLY__RESULT_HELLO,
-					    .deadline = ocu_mono_ms() + hello_ms,
-					    .done = hello,
-					    .arg = owner};
+	                                    .expect = OCU__AGENT__REPLY__RESULT_HELLO,
+	                                    .deadline = ocu_mono_ms() + hello_ms,
+	                                    .done = hello,
+	                                    .arg = owner};
 
 	if (!a || add_pending(a, &first) < 0) {
 		close(fd);
@@ -204,10 +204,10 @@ void agent_close(struct agent *a)
 static int queue_call(struct agent *a, const struct agent_call *c, uint64_t *ret_id, struct ocu_error *err)
 {
 	struct agent_pending p = {.expect = c->expect,
-				  .reply_max = c->reply_max,
-				  .deadline = ocu_mono_ms() + c->deadline_ms,
-				  .done = c->done,
-				  .arg = c->arg};
+	                          .reply_max = c->reply_max,
+	                          .deadline = ocu_mono_ms() + c->deadline_ms,
+	                          .done = c->done,
+	                          .arg = c->arg};
 	unsigned char *data;
 	size_t len;
 

@@ -1,6 +1,6 @@
 /*
- * agent_loop: the thread that reads every control channel. A guest's bytes become frames, frames become answers, and
- * everything else is a reason to end that guest; one that floods gets its turn and no more.
+ * agent_loop: the thread that reads every control channel. A guest's bytes become frames, frames become
+ * answers, and everything else is a reason to end that guest; one that floods gets its turn and no more.
  */
 #include "sandboxd/agent_loop.h"
 
@@ -72,7 +72,8 @@ static void lose(struct agents *as, struct agent *a, int code, const char *why)
 	a->pending = NULL;
 	a->npending = 0;
 	pthread_mutex_unlock(&a->lock);
-	agent_fail(list, code, code == OCU_E_TIMEOUT ? "the sandbox did not answer in time" : "the sandbox has ended");
+	agent_fail(list, code,
+	           code == OCU_E_TIMEOUT ? "the sandbox did not answer in time" : "the sandbox has ended");
 	if (lost)
 		lost(owner, why);
 	unregister(as, a);
@@ -97,8 +98,7 @@ static bool fits(const struct agent_pending *p, const Ocu__Agent__Reply *r)
 
 static const char *take_reply(struct agent *a, const unsigned char *data, size_t len)
 {
-	Ocu__Agent__Reply *r =
-	    (Ocu__Agent__Reply *)frame_unpack(&ocu__agent__reply__descriptor, data, len);
+	Ocu__Agent__Reply *r = (Ocu__Agent__Reply *)frame_unpack(&ocu__agent__reply__descriptor, data, len);
 	struct agent_pending *p = NULL;
 	const char *bad = NULL;
 
@@ -278,8 +278,8 @@ void agents_forget(struct agents *as, struct agent *a)
 		unregister(as, a);
 		return;
 	}
-	/* The shutdown of its socket makes the thread unregister it; a turn that began after that is over when
-	 * the count has gone up twice. */
+	/* The shutdown of its socket makes the thread unregister it; a turn that began after that is over
+	 * when the count has gone up twice. */
 	pthread_mutex_lock(&as->lock);
 	turn = as->turn;
 	eventfd_write(as->wake, 1);

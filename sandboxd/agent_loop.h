@@ -27,12 +27,12 @@ struct agent_pending {
 };
 
 struct agent {
-	atomic_int refs;              /* the owner's, and the loop's while registered */
+	atomic_int refs; /* the owner's, and the loop's while registered */
 	struct agents *loop;
-	struct agent *next;           /* of the loop's list, under its lock */
+	struct agent *next; /* of the loop's list, under its lock */
 	int fd;
-	struct frame_reader in;       /* the thread's alone */
-	pthread_mutex_t lock;         /* all below */
+	struct frame_reader in; /* the thread's alone */
+	pthread_mutex_t lock;   /* all below */
 	bool dead, registered;
 	uint32_t events;
 	uint64_t last_id;
@@ -46,10 +46,10 @@ struct agent {
 
 struct agents {
 	int epoll_fd;
-	int wake;                     /* eventfd */
+	int wake; /* eventfd */
 	pthread_t thread;
-	pthread_mutex_t lock;         /* all below */
-	pthread_cond_t round;         /* a turn of the loop is over */
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t round; /* a turn of the loop is over */
 	uint64_t turn;
 	bool stopping;
 	struct agent *list;
@@ -58,7 +58,8 @@ struct agents {
 /* With the agent's lock held. */
 void agent_flush(struct agent *a);
 size_t agent_reply_max(const struct agent *a);
-struct agent_pending *agent_take(struct agent *a, uint64_t id); /* removed from the list; NULL when not there */
+struct agent_pending *agent_take(struct agent *a,
+                                 uint64_t id); /* removed from the list; NULL when not there */
 /* Without it. Ends and frees a list of calls. */
 void agent_fail(struct agent_pending *list, int code, const char *text);
 

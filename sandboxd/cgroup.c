@@ -29,7 +29,8 @@ static void take_mount(struct cgroups *cg, const char *line)
 
 	if (!sep || sscanf(line, "%*d %*d %*s %*s %127s", point) != 1)
 		return;
-	if (sscanf(sep, " - %31s %*s %255s", type, opts) != 2 || cg->nroots == CGROUP_ROOTS_MAX || strchr(point, '\\'))
+	if (sscanf(sep, " - %31s %*s %255s", type, opts) != 2 || cg->nroots == CGROUP_ROOTS_MAX ||
+	    strchr(point, '\\'))
 		return;
 	if (strcmp(type, "cgroup2") == 0 && strcmp(point, "/sys/fs/cgroup") == 0)
 		cg->v2 = true;
@@ -78,9 +79,11 @@ int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err)
 		return ocu_error_errno(err, OCU_E_IO, errno, "/proc/self/mountinfo");
 	while (fgets(line, sizeof line, f))
 		take_mount(cg, line);
-	if (!cg->v2 && (find_root(cg, "freezer") < 0 || find_root(cg, "memory") < 0 || find_root(cg, "pids") < 0))
-		return ocu_error_set(err, OCU_E_UNSUPPORTED,
-				     "no control groups with freezer, memory and pids are mounted in /sys/fs/cgroup");
+	if (!cg->v2 &&
+	    (find_root(cg, "freezer") < 0 || find_root(cg, "memory") < 0 || find_root(cg, "pids") < 0))
+		return ocu_error_set(
+		    err, OCU_E_UNSUPPORTED,
+		    "no control groups with freezer, memory and pids are mounted in /sys/fs/cgroup");
 	return name_parent(cg, run_dir, err);
 }
 
@@ -91,14 +94,15 @@ void cgroups_path(const struct cgroups *cg, const char *container, char out[CGRO
 
 /* File `name` ("" for the folder) of the container's group in one hierarchy. */
 static const char *group_file(const struct cgroups *cg, int root, const char *container, const char *name,
-			      char out[CGROUP_PATH_MAX])
+                              char out[CGROUP_PATH_MAX])
 {
-	snprintf(out, CGROUP_PATH_MAX, "%s%s%s%s%s%s", cg->roots[root], cg->parent, container[0] ? "/" : "", container,
-		 name[0] ? "/" : "", name);
+	snprintf(out, CGROUP_PATH_MAX, "%s%s%s%s%s%s", cg->roots[root], cg->parent, container[0] ? "/" : "",
+	         container, name[0] ? "/" : "", name);
 	return out;
 }
 
-static int write_group(const struct cgroups *cg, int root, const char *container, const char *name, const char *text)
+static int write_group(const struct cgroups *cg, int root, const char *container, const char *name,
+                       const char *text)
 {
 	char path[CGROUP_PATH_MAX];
 	OCU_CLOSE int fd = open(group_file(cg, root, container, name, path), O_WRONLY | O_CLOEXEC);
@@ -108,7 +112,8 @@ static int write_group(const struct cgroups *cg, int root, const char *container
 	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-static long read_group(const struct cgroups *cg, int root, const char *container, const char *name, char *out, size_t max)
+static long read_group(const struct cgroups *cg, int root, const char *container, const char *name, char *out,
+                       size_t max)
 {
 	char path[CGROUP_PATH_MAX];
 	OCU_CLOSE int fd = open(group_file(cg, root, container, name, path), O_RDONLY | O_CLOEXEC);
@@ -133,17 +138,19 @@ static bool stands_still(const struct cgroups *cg, int root, const char *contain
 {
 	char text[256];
 
-	if (read_group(cg, root, container, cg->v2 ? "cgroup.events" : "freezer.state", text, sizeof text) < 0)
+	if (read_group(cg, root, container, cg->v2 ? "cgroup.events" : "freezer.state", text, sizeof text) <
+	    0)
 		return true;
 	return strstr(text, cg->v2 ? "frozen 1" : "FROZEN") != NULL;
 }
 
-int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms, struct ocu_error *err)
+int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms,
+                  struct ocu_error *err)
 {
 	int root = find_root(cg, "freezer");
 	uint64_t until = ocu_mono_ms() + wait_ms;
 	int rc = cg->v2 ? write_group(cg, root, container, "cgroup.freeze", frozen ? "1" : "0")
-			: write_group(cg, root, container, "freezer.state", frozen ? "FROZEN" : "THAWED");
+	                : write_group(cg, root, container, "freezer.state", frozen ? "FROZEN" : "THAWED");
 
 	if (rc == -ENOENT || rc == -ENODEV)
 		return 0;
@@ -218,14 +225,14 @@ uint64_t cgroup_oom_kills(const struct cgroups *cg, const char *container)
 	const char *at;
 
 	if (root < 0 || read_group(cg, root, container, cg->v2 ? "memory.events" : "memory.oom_control", text,
-				   sizeof text) < 0)
+	                           sizeof text) < 0)
 		return 0;
 	at = strstr(text, "oom_kill ");
 	return at ? strtoull(at + 9, NULL, 10) : 0;
 }
 
-/* A guest has no way to make groups below its own, so there is one folder to remove. It stays busy until the last
- * process in it is gone for good, which the kernel does moments after their end. */
+/* A guest has no way to make groups below its own, so there is one folder to remove. It stays busy until the
+ * last process in it is gone for good, which the kernel does moments after their end. */
 static int remove_one(const char *path)
 {
 	for (int tries = 0; rmdir(path) < 0; tries++) {

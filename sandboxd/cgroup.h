@@ -1,8 +1,8 @@
 /*
- * cgroup: the control groups of this node's sandboxes, <parent>/<container> in every hierarchy, of version 1 (also the
- * hybrid kind) or version 2. The runtime makes them; here they are frozen, killed, counted and removed, without the
- * runtime's help and without the guest's. The parent's name is derived from run_dir, so that several deployments on one
- * host never touch each other's.
+ * cgroup: the control groups of this node's sandboxes, <parent>/<container> in every hierarchy, of version 1
+ * (also the hybrid kind) or version 2. The runtime makes them; here they are frozen, killed, counted and
+ * removed, without the runtime's help and without the guest's. The parent's name is derived from run_dir, so
+ * that several deployments on one host never touch each other's.
  */
 #ifndef OCU_SANDBOXD_CGROUP_H
 #define OCU_SANDBOXD_CGROUP_H
@@ -18,9 +18,9 @@ struct ocu_error;
 
 struct cgroups {
 	bool v2;
-	char parent[32];                        /* "/ocu.<8 hex digits>" */
-	char roots[CGROUP_ROOTS_MAX][128];      /* mount points of the hierarchies */
-	char names[CGROUP_ROOTS_MAX][64];       /* version 1: their options, "cpu,cpuacct" */
+	char parent[32];                   /* "/ocu.<8 hex digits>" */
+	char roots[CGROUP_ROOTS_MAX][128]; /* mount points of the hierarchies */
+	char names[CGROUP_ROOTS_MAX][64];  /* version 1: their options, "cpu,cpuacct" */
 	size_t nroots;
 };
 
@@ -33,10 +33,13 @@ int cgroups_each(const struct cgroups *cg, int (*each)(void *arg, const char *co
 /* Removes the parent; only when nothing is in it. */
 void cgroups_remove_parent(const struct cgroups *cg);
 
-/* Stops (or lets go) everything in the group; waits at most wait_ms for it to stand still. A process in the middle of
- * a system call that cannot be interrupted may still be moving: OCU_E_TIMEOUT, which is no reason not to go on. */
-int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms, struct ocu_error *err);
-/* SIGKILL to every process in the group, and lets go what was frozen so that it can die. Returns how many were there. */
+/* Stops (or lets go) everything in the group; waits at most wait_ms for it to stand still. A process in the
+ * middle of a system call that cannot be interrupted may still be moving: OCU_E_TIMEOUT, which is no reason
+ * not to go on. */
+int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms,
+                  struct ocu_error *err);
+/* SIGKILL to every process in the group, and lets go what was frozen so that it can die. Returns how many
+ * were there. */
 int cgroup_kill(const struct cgroups *cg, const char *container);
 bool cgroup_empty(const struct cgroups *cg, const char *container);
 /* How often the kernel killed something in it for want of memory. */

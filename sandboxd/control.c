@@ -107,8 +107,9 @@ static int send_token(struct session *s, const char *jwt, struct ocu_rpc_call *c
 		rc = ocu_error_set(err, OCU_E_SESSION_GONE, "%s", ocu_err_text(OCU_E_SESSION_GONE));
 	else
 		rc = agent_call(s->agent,
-				&(struct agent_call){.request = &r, .deadline_ms = TOKEN_MS, .done = token_taken, .arg = call},
-				NULL, err);
+		                &(struct agent_call){
+		                    .request = &r, .deadline_ms = TOKEN_MS, .done = token_taken, .arg = call},
+		                NULL, err);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
@@ -168,10 +169,10 @@ static void list(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *a
 	struct ocu_error err = {0};
 	struct node *n = arg;
 	struct listing l = {.max = max,
-			    .items = calloc(max, sizeof *l.items),
-			    .pointers = calloc(max, sizeof(Ocu__Control__Sandbox *)),
-			    .held = calloc(max, sizeof(struct session *)),
-			    .why = calloc(max, sizeof *l.why)};
+	                    .items = calloc(max, sizeof *l.items),
+	                    .pointers = calloc(max, sizeof(Ocu__Control__Sandbox *)),
+	                    .held = calloc(max, sizeof(struct session *)),
+	                    .why = calloc(max, sizeof *l.why)};
 
 	(void)req;
 	if (!l.items || !l.pointers || !l.held || !l.why) {
@@ -195,6 +196,9 @@ static void list(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *a
 }
 
 const struct ocu_rpc_entry control_table[] = {
-    {&ocu_m_control_start, start}, {&ocu_m_control_stop, stop}, {&ocu_m_control_token, token},
-    {&ocu_m_control_list, list},   {NULL, NULL},
+    {&ocu_m_control_start, start},
+    {&ocu_m_control_stop, stop},
+    {&ocu_m_control_token, token},
+    {&ocu_m_control_list, list},
+    {NULL, NULL},
 };

@@ -6,7 +6,8 @@
 
 extern const struct ocu_rpc_entry control_table[]; /* arg: struct node */
 
-/* Workers of the control server: stops run on them, starts do not, so that no number of starts delays a stop. */
+/* Workers of the control server: stops run on them, starts do not, so that no number of starts delays a stop.
+ */
 #define CONTROL_WORKERS 16
 
 #endif

@@ -16,18 +16,18 @@
 #include "libocu/fdpass.h"
 #include "libocu/log.h"
 
-#define ANSWER_S   5
-#define RETRY_MIN  20  /* ms between attempts to connect */
-#define RETRY_MAX  500
-#define TICK_MS    1000
+#define ANSWER_S  5
+#define RETRY_MIN 20 /* ms between attempts to connect */
+#define RETRY_MAX 500
+#define TICK_MS   1000
 
 struct custodian {
 	struct custodian_opts o;
 	char path[108];
 	pthread_mutex_t lock; /* one handover at a time; also guards fd */
 	int fd;
-	bool broken;          /* the conversation on fd cannot go on */
-	int wake;             /* eventfd: stop, or broken */
+	bool broken; /* the conversation on fd cannot go on */
+	int wake;    /* eventfd: stop, or broken */
 	bool stopping;
 	pthread_t thread;
 };
@@ -182,7 +182,7 @@ int custodian_connected(struct custodian *c)
 }
 
 static int exchange(struct custodian *c, const Ocu__Handover__Handover *h, const int *fds, size_t nfds,
-		    struct ocu_error *err)
+                    struct ocu_error *err)
 {
 	ProtobufCMessage *m = NULL;
 	const Ocu__Handover__Result *r;
@@ -202,7 +202,8 @@ static int exchange(struct custodian *c, const Ocu__Handover__Handover *h, const
 	}
 	r = (const Ocu__Handover__Result *)m;
 	if (r->code)
-		rc = ocu_error_set(err, ocu_err_known(r->code) ? r->code : OCU_E_INTERNAL, "%s: %.200s", c->o.name, r->text);
+		rc = ocu_error_set(err, ocu_err_known(r->code) ? r->code : OCU_E_INTERNAL, "%s: %.200s",
+		                   c->o.name, r->text);
 	protobuf_c_message_free_unpacked(m, NULL);
 	while (n > 0)
 		close(none[--n]);
@@ -210,7 +211,7 @@ static int exchange(struct custodian *c, const Ocu__Handover__Handover *h, const
 }
 
 int custodian_hand(struct custodian *c, const Ocu__Handover__Handover *h, const int *fds, size_t nfds,
-		   struct ocu_error *err)
+                   struct ocu_error *err)
 {
 	int rc;
 

@@ -22,10 +22,10 @@
 #include "sandboxd/session.h"
 #include "sandboxd/tool.h"
 
-#define FREEZE_MS  20   /* then on: what cannot be frozen cannot do anything either */
-#define SCRUB_MS   100  /* what is left of the scratch goes with its mount */
-#define KILL_MS    3000
-#define DELETE_MS  10000
+#define FREEZE_MS        20  /* then on: what cannot be frozen cannot do anything either */
+#define SCRUB_MS         100 /* what is left of the scratch goes with its mount */
+#define KILL_MS          3000
+#define DELETE_MS        10000
 #define ANY_BUT_STARTING (1u << SESSION_RUNNING | 1u << SESSION_ENDING | 1u << SESSION_ENDED)
 
 /* --- steps --- */
@@ -54,7 +54,8 @@ static void freeze(struct session *s, struct steps *st)
 	struct ocu_error err = {0};
 
 	/* Not standing still in time is not a failure: the sandbox is killed in any case. */
-	if (s->contained && cgroup_freeze(&s->node->cgroups, s->container, true, FREEZE_MS, &err) == OCU_E_TIMEOUT)
+	if (s->contained &&
+	    cgroup_freeze(&s->node->cgroups, s->container, true, FREEZE_MS, &err) == OCU_E_TIMEOUT)
 		err.code = 0;
 	step_done(st, "freeze_us", &err);
 }
@@ -191,17 +192,21 @@ static int stop_running(struct session *s, const char *reason, const char *trace
 	if (st.err.code)
 		ocu_log_error(OCU_LOG_ERROR, "sandbox.stop", trace, &st.err);
 	ocu_histogram_us(ocu_histogram("ocu_sandboxd_stop_seconds", NULL, "End of a sandbox, all steps"),
-			 (ocu_mono_ns() - begin) / 1000);
+	                 (ocu_mono_ns() - begin) / 1000);
 	count_end("cause=\"stopped\"");
 	finish(s, "stopped", true);
 	return evidence_commit(
-	    s, &(struct evidence){.action = EVIDENCE_STOPPED, .trace = trace, .code = st.err.code, .detail = st.detail}, err);
+	    s,
+	    &(struct evidence){
+	        .action = EVIDENCE_STOPPED, .trace = trace, .code = st.err.code, .detail = st.detail},
+	    err);
 }
 
 static int stop_session(struct session *s, const char *reason, const char *trace, struct ocu_error *err)
 {
 	json_t *detail = json_pack("{s:o}", "reason", evidence_text(reason, strlen(reason), 256, NULL));
-	int rc = evidence_commit(s, &(struct evidence){.action = EVIDENCE_STOP, .trace = trace, .detail = detail}, err);
+	int rc = evidence_commit(
+	    s, &(struct evidence){.action = EVIDENCE_STOP, .trace = trace, .detail = detail}, err);
 
 	if (rc)
 		return rc;
@@ -214,7 +219,8 @@ static int stop_session(struct session *s, const char *reason, const char *trace
 	return 0;
 }
 
-int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace, struct ocu_error *err)
+int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace,
+                struct ocu_error *err)
 {
 	struct session *s = session_find(n->sessions, session_id);
 	int rc = s ? stop_session(s, reason, trace, err) : 0;
@@ -235,7 +241,8 @@ void ending_take_back(struct session *s, const struct ocu_error *why, const char
 		ocu_log_error(OCU_LOG_ERROR, "sandbox.take_back", trace, &st.err);
 	count_end("cause=\"not_started\"");
 	evidence_report(
-	    s, &(struct evidence){.action = EVIDENCE_FAILED, .trace = trace, .code = why->code, .detail = st.detail});
+	    s, &(struct evidence){
+	           .action = EVIDENCE_FAILED, .trace = trace, .code = why->code, .detail = st.detail});
 	finish(s, "not started", true);
 }
 
@@ -249,10 +256,11 @@ static int commit_patiently(struct session *s, const char *action, const char *w
 	/* Nothing is cleaned up unrecorded; what is left meanwhile holds still, and holds nobody up. */
 	for (;;) {
 		json_t *detail = json_pack("{s:s, s:I}", "why", why, "oom_kills",
-					   (json_int_t)cgroup_oom_kills(&s->node->cgroups, s->container));
+		                           (json_int_t)cgroup_oom_kills(&s->node->cgroups, s->container));
 
-		if (evidence_commit(s, &(struct evidence){.action = action, .code = OCU_E_SESSION_GONE, .detail = detail},
-				    &err) == 0)
+		if (evidence_commit(
+		        s, &(struct evidence){.action = action, .code = OCU_E_SESSION_GONE, .detail = detail},
+		        &err) == 0)
 			return 0;
 		if (poll(&stop, 1, 500) > 0)
 			return -1;
@@ -276,7 +284,8 @@ static void crash_job(void *arg)
 	if (st.err.code)
 		ocu_log_error(OCU_LOG_ERROR, "sandbox.clean_up", NULL, &st.err);
 	count_end("cause=\"by_itself\"");
-	evidence_report(s, &(struct evidence){.action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
+	evidence_report(
+	    s, &(struct evidence){.action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
 	finish(s, why, false);
 	session_unref(s);
 }
@@ -297,7 +306,8 @@ void ending_crash(struct session *s, const char *why)
 	ocu_log(OCU_LOG_WARN, "sandbox.lost", NULL, "container", s->container, "why", why, NULL);
 	session_ref(s);
 	if (jobs_add(s->node->ends, crash_job, s, &err)) {
-		/* As many jobs as there are slots fit: this is the end of the process, which ends this one, too. */
+		/* As many jobs as there are slots fit: this is the end of the process, which ends this one,
+		 * too. */
 		ocu_log_error(OCU_LOG_ERROR, "sandbox.lost", NULL, &err);
 		session_set_state(s, SESSION_RUNNING);
 		session_unref(s);
@@ -322,7 +332,8 @@ void ending_deny(struct session *s)
 		s->denied_at = ocu_mono_ms();
 	s->denied = true;
 	pthread_mutex_unlock(&s->lock);
-	/* One that is still starting is taken back by its starter; a frozen one would only hold the runtime up. */
+	/* One that is still starting is taken back by its starter; a frozen one would only hold the runtime
+	 * up. */
 	if (!running)
 		return;
 	cgroup_freeze(&s->node->cgroups, s->container, true, 0, NULL);
@@ -343,7 +354,8 @@ static void end_job(void *arg)
 		st = run_steps(s);
 		json_object_set_new(st.detail, "reason", json_string("sandboxd ends"));
 		/* Its channel closes with this process in any case, so this end could not be refused. */
-		evidence_report(s, &(struct evidence){.action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
+		evidence_report(s, &(struct evidence){
+		                       .action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
 		finish(s, "stopped", true);
 	} else {
 		session_wait(s, 1u << SESSION_ENDED);

@@ -1,7 +1,7 @@
 /*
- * ending: how a sandbox ends, always by the same steps in the same order (NFR-SEC-65) and never with the guest's help:
- * freeze its processes, scrub its scratch, unmount its files, kill, destroy. One that is frozen, stopped or full of
- * processes ends no later than another.
+ * ending: how a sandbox ends, always by the same steps in the same order (NFR-SEC-65) and never with the
+ * guest's help: freeze its processes, scrub its scratch, unmount its files, kill, destroy. One that is
+ * frozen, stopped or full of processes ends no later than another.
  */
 #ifndef OCU_SANDBOXD_ENDING_H
 #define OCU_SANDBOXD_ENDING_H
@@ -10,17 +10,19 @@ struct node;
 struct ocu_error;
 struct session;
 
-/* Asked for. Blocks until nothing is left; a sandbox that does not exist is fine. OCU_E_AUDIT when that cannot be
- * recorded: then it is as before. */
-int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace, struct ocu_error *err);
+/* Asked for. Blocks until nothing is left; a sandbox that does not exist is fine. OCU_E_AUDIT when that
+ * cannot be recorded: then it is as before. */
+int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace,
+                struct ocu_error *err);
 /* A start that failed. The record is forgotten. */
 void ending_take_back(struct session *s, const struct ocu_error *why, const char *trace);
-/* The agent's `lost` (owner: the session): it ended by itself, or broke the rules. Cleaned up by another thread. */
+/* The agent's `lost` (owner: the session): it ended by itself, or broke the rules. Cleaned up by another
+ * thread. */
 void ending_lost(void *owner, const char *why);
 /* The same for what the host noticed. */
 void ending_crash(struct session *s, const char *why);
-/* An operator denied the session: nothing in it moves any more and its calls end, at once. What is left is ended by
- * ending_stop(), at the latest ENDING_DENIED_MS later by this process itself. Does not block. */
+/* An operator denied the session: nothing in it moves any more and its calls end, at once. What is left is
+ * ended by ending_stop(), at the latest ENDING_DENIED_MS later by this process itself. Does not block. */
 void ending_deny(struct session *s);
 #define ENDING_DENIED_MS 5000
 /* All of them, at the end of the process. */

@@ -22,15 +22,15 @@ static int activity_of(const char *action)
 static struct ocu_event event_of(const char *container, const char *session, const struct evidence *e)
 {
 	return (struct ocu_event){.class_uid = OCU_OCSF_APP_LIFECYCLE,
-				  .activity_id = activity_of(e->action),
-				  .action = e->action,
-				  .resource = container,
-				  .actor_id = "system:sandboxd",
-				  .session_id = session,
-				  .trace_id = e->trace ? e->trace : "",
-				  .outcome = e->code ? OCU_OUTCOME_FAILURE : OCU_OUTCOME_SUCCESS,
-				  .reason = e->code,
-				  .detail = e->detail};
+	                          .activity_id = activity_of(e->action),
+	                          .action = e->action,
+	                          .resource = container,
+	                          .actor_id = "system:sandboxd",
+	                          .session_id = session,
+	                          .trace_id = e->trace ? e->trace : "",
+	                          .outcome = e->code ? OCU_OUTCOME_FAILURE : OCU_OUTCOME_SUCCESS,
+	                          .reason = e->code,
+	                          .detail = e->detail};
 }
 
 int evidence_commit(struct session *s, const struct evidence *e, struct ocu_error *err)
@@ -50,7 +50,8 @@ void evidence_report(struct session *s, const struct evidence *e)
 	json_decref(e->detail);
 }
 
-int evidence_commit_container(struct node *n, const char *container, const struct evidence *e, struct ocu_error *err)
+int evidence_commit_container(struct node *n, const char *container, const struct evidence *e,
+                              struct ocu_error *err)
 {
 	struct ocu_event ev = event_of(container, "", e);
 	int rc = ocu_audit_commit(n->audit, &ev, err);

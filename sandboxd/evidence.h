@@ -1,6 +1,7 @@
 /*
- * evidence: what sandboxd writes to the audit trail, in one place. About sandboxes: an event before each transition
- * (NFR-SEC-72). About tool calls: one record each, by the host alone, made durable before the reply (NFR-SEC-47).
+ * evidence: what sandboxd writes to the audit trail, in one place. About sandboxes: an event before each
+ * transition (NFR-SEC-72). About tool calls: one record each, by the host alone, made durable before the
+ * reply (NFR-SEC-47).
  */
 #ifndef OCU_SANDBOXD_EVIDENCE_H
 #define OCU_SANDBOXD_EVIDENCE_H
@@ -36,10 +37,11 @@ int evidence_commit(struct session *s, const struct evidence *e, struct ocu_erro
 /* For what is over and could not be refused: delivered when the trail can be written. */
 void evidence_report(struct session *s, const struct evidence *e);
 /* About a container that no session of this process belongs to. */
-int evidence_commit_container(struct node *n, const char *container, const struct evidence *e, struct ocu_error *err);
+int evidence_commit_container(struct node *n, const char *container, const struct evidence *e,
+                              struct ocu_error *err);
 
-/* A JSON string of the bytes: valid UTF-8 (what is not becomes U+FFFD), at most max bytes, and at most twice that when
- * escaped; *cut is set when something is missing. NULL when out of memory. */
+/* A JSON string of the bytes: valid UTF-8 (what is not becomes U+FFFD), at most max bytes, and at most twice
+ * that when escaped; *cut is set when something is missing. NULL when out of memory. */
 json_t *evidence_text(const void *data, size_t len, size_t max, int *cut);
 
 #endif

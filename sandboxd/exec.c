@@ -6,10 +6,10 @@
 #include "sandboxd/node.h"
 #include "sandboxd/session.h"
 
-#define HANDLER(name)                                                                                          \
-	static void name(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *arg)                    \
-	{                                                                                                      \
-		tool_accept(arg, &exec_##name##_kind, call, req);                                              \
+#define HANDLER(name)                                                                                        \
+	static void name(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *arg)                  \
+	{                                                                                                    \
+		tool_accept(arg, &exec_##name##_kind, call, req);                                            \
 	}
 HANDLER(run)
 HANDLER(view)

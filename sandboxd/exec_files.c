@@ -1,4 +1,5 @@
-/* exec_files: View, CreateFile and StrReplace, done by the guest agent in the guest's own view of its files. */
+/* exec_files: View, CreateFile and StrReplace, done by the guest agent in the guest's own view of its files.
+ */
 #include <string.h>
 
 #include "libocu/ocsf.h"
@@ -7,16 +8,17 @@
 #include "sandboxd/evidence.h"
 #include "sandboxd/exec.h"
 
-#define OCSF_READ    2
-#define OCSF_CREATE  1
-#define OCSF_UPDATE  3
-#define VIEW_MAX     (1u << 20)
-#define FILE_MS      60000 /* the workspace's server may be slow; a guest that is silent for longer has ended */
+#define OCSF_READ   2
+#define OCSF_CREATE 1
+#define OCSF_UPDATE 3
+#define VIEW_MAX    (1u << 20)
+#define FILE_MS     60000 /* the workspace's server may be slow; a guest that is silent for longer has ended */
 
 static int check_path(const char *path, struct ocu_error *err)
 {
 	if (path[0] != '/' || strlen(path) >= EXEC_PATH_MAX)
-		return ocu_error_set(err, OCU_E_PARAMS, "the path must be absolute and shorter than 4096 bytes");
+		return ocu_error_set(err, OCU_E_PARAMS,
+		                     "the path must be absolute and shorter than 4096 bytes");
 	return 0;
 }
 

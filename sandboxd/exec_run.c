@@ -68,7 +68,7 @@ void exec_record_argv(json_t *detail, char *const *argv, size_t n)
 	hex_digest(ctx, hex);
 	EVP_MD_CTX_free(ctx);
 	json_object_set_new(detail, "command",
-			    evidence_text(words.data ? words.data : "", words.len, EXEC_EVIDENCE_MAX, &cut));
+	                    evidence_text(words.data ? words.data : "", words.len, EXEC_EVIDENCE_MAX, &cut));
 	if (cut || size > EXEC_EVIDENCE_MAX)
 		json_object_set_new(detail, "command_cut", json_true());
 	json_object_set_new(detail, "command_bytes", json_integer((json_int_t)size));

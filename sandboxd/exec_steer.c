@@ -1,6 +1,7 @@
 /*
- * exec_steer: reading from, writing to and steering a background program. None of these waits behind a Run. What changes
- * the program (Write, Signal) is recorded like a tool call; asking about it is part of the call that started it.
+ * exec_steer: reading from, writing to and steering a background program. None of these waits behind a Run.
+ * What changes the program (Write, Signal) is recorded like a tool call; asking about it is part of the call
+ * that started it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +17,10 @@
 #define LATE_MS    10000
 
 /* Every request here begins with grant and process_id. */
-#define HEAD(name, type)                                                                                       \
-	static struct tool_head name(const ProtobufCMessage *req)                                              \
-	{                                                                                                      \
-		return (struct tool_head){((const type *)req)->grant, NULL, NULL, NULL};                       \
+#define HEAD(name, type)                                                                                     \
+	static struct tool_head name(const ProtobufCMessage *req)                                            \
+	{                                                                                                    \
+		return (struct tool_head){((const type *)req)->grant, NULL, NULL, NULL};                     \
 	}
 
 static int check_nothing(const ProtobufCMessage *req, struct ocu_error *err)
@@ -31,7 +32,8 @@ static int check_nothing(const ProtobufCMessage *req, struct ocu_error *err)
 
 static int check_wait(uint32_t wait_ms, struct ocu_error *err)
 {
-	return wait_ms > EXEC_WAIT_MAX_MS ? ocu_error_set(err, OCU_E_PARAMS, "wait_ms is at most one minute") : 0;
+	return wait_ms > EXEC_WAIT_MAX_MS ? ocu_error_set(err, OCU_E_PARAMS, "wait_ms is at most one minute")
+	                                  : 0;
 }
 
 /* --- Read --- */
@@ -92,7 +94,9 @@ static int write_check(const ProtobufCMessage *req, struct ocu_error *err)
 {
 	const Ocu__Exec__WriteRequest *q = (const Ocu__Exec__WriteRequest *)req;
 
-	return q->data.len > EXEC_COMMAND_MAX ? ocu_error_set(err, OCU_E_TOO_LARGE, "data is longer than 256 KiB") : 0;
+	return q->data.len > EXEC_COMMAND_MAX
+	           ? ocu_error_set(err, OCU_E_TOO_LARGE, "data is longer than 256 KiB")
+	           : 0;
 }
 
 static int write_ask(struct tool *t, struct ocu_error *err)

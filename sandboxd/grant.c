@@ -13,9 +13,9 @@
 #include "libocu/json.h"
 #include "libocu/jwt.h"
 
-#define KNOWN_MAX   1024 /* a power of two */
-#define TTL_MAX_S   300
-#define RELOAD_MS   1000 /* how often an unknown key may make us read the file */
+#define KNOWN_MAX 1024 /* a power of two */
+#define TTL_MAX_S 300
+#define RELOAD_MS 1000 /* how often an unknown key may make us read the file */
 
 struct known {
 	char *token;
@@ -34,7 +34,7 @@ struct grants {
 };
 
 int grants_new(struct grants **ret, const char *pki_dir, const char *trust_domain, const char *instance,
-	       struct ocu_error *err)
+               struct ocu_error *err)
 {
 	struct grants *g = calloc(1, sizeof *g);
 	int rc;
@@ -130,7 +130,8 @@ static int reload(struct grants *g)
 
 static int verify(struct grants *g, const char *token, size_t len, json_t **claims, struct ocu_error *err)
 {
-	const struct ocu_jwt_expect expect = {.issuer = g->issuer, .audience = "ocu-exec", .max_ttl_s = TTL_MAX_S};
+	const struct ocu_jwt_expect expect = {
+	    .issuer = g->issuer, .audience = "ocu-exec", .max_ttl_s = TTL_MAX_S};
 	int rc;
 
 	for (int tries = 0;; tries++) {

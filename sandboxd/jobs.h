@@ -1,6 +1,6 @@
 /*
- * jobs: a few threads for what blocks (starting a sandbox, cleaning one up), with a bounded queue. RPC workers and the
- * agents' thread hand such work over and go on.
+ * jobs: a few threads for what blocks (starting a sandbox, cleaning one up), with a bounded queue. RPC
+ * workers and the agents' thread hand such work over and go on.
  */
 #ifndef OCU_SANDBOXD_JOBS_H
 #define OCU_SANDBOXD_JOBS_H

@@ -1,9 +1,10 @@
 /*
- * ocu-sandboxd: execution. The one daemon that keeps privileges, because sandboxes are made of what only privileges can
- * make; in exchange it holds no signing key but its own identity, no credential, no policy, and no payload for longer than
- * a call takes. What an attacker who owns this process gets: every live sandbox of this node, and root on it. So what a
- * guest sends is read by one thread with bounded buffers (agent.h), what the gateway sends is checked before it is acted
- * on (tool.h), and everything else of a sandbox is handed away: files to brokerd, network to egressd.
+ * ocu-sandboxd: execution. The one daemon that keeps privileges, because sandboxes are made of what only
+ * privileges can make; in exchange it holds no signing key but its own identity, no credential, no policy,
+ * and no payload for longer than a call takes. What an attacker who owns this process gets: every live
+ * sandbox of this node, and root on it. So what a guest sends is read by one thread with bounded buffers
+ * (agent.h), what the gateway sends is checked before it is acted on (tool.h), and everything else of a
+ * sandbox is handed away: files to brokerd, network to egressd.
  */
 #include <linux/capability.h>
 #include <stdio.h>
@@ -44,18 +45,19 @@
 #define CAP(c) (UINT64_C(1) << (c))
 
 /*
- * What is kept, and why each is needed. All of it is inherited by the runtimes, which do most of what needs it.
- * SYS_ADMIN     mount and network namespaces, mounts of scratch and FUSE, setns into a sandbox's network
+ * What is kept, and why each is needed. All of it is inherited by the runtimes, which do most of what needs
+ * it. SYS_ADMIN     mount and network namespaces, mounts of scratch and FUSE, setns into a sandbox's network
  * NET_ADMIN     addresses, routes and nftables in those namespaces
  * SETUID/GID    the runtime writes uid maps to ranges that are not its own
  * CHOWN         scratch folders belong to the guest's root, a uid of its range
  * DAC_OVERRIDE  truncating a guest's scratch files; control groups; the custodians' sockets
  * KILL          ending processes of the guests' uids
- * Not kept, among others: SYS_PTRACE (guests are never looked into), MKNOD, SYS_MODULE, SYS_RAWIO, FOWNER, SETPCAP,
- * SYS_CHROOT, SYS_RESOURCE. No-new-privileges is set: nothing started from here gains any of them by executing a file.
+ * Not kept, among others: SYS_PTRACE (guests are never looked into), MKNOD, SYS_MODULE, SYS_RAWIO, FOWNER,
+ * SETPCAP, SYS_CHROOT, SYS_RESOURCE. No-new-privileges is set: nothing started from here gains any of them by
+ * executing a file.
  */
 static const uint64_t kept = CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID) |
-			     CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_KILL);
+                             CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_KILL);
 
 static const struct ocu_daemon_spec spec = {
     .component = OCU_COMP_SANDBOXD,
@@ -91,7 +93,8 @@ static bool host_swaps(void)
 	return n > 1;
 }
 
-/* With every right still there: the private mount namespace, what stands in it, and what is read from the host. */
+/* With every right still there: the private mount namespace, what stands in it, and what is read from the
+ * host. */
 static int prepare(struct node *n, struct ocu_error *err)
 {
 	const struct ocu_conf *c = n->daemon.conf;
@@ -108,10 +111,10 @@ static int prepare(struct node *n, struct ocu_error *err)
 	    (rc = cgroups_init(&n->cgroups, n->daemon.run_dir, err)) ||
 	    (rc = runtime_find(&n->runtime, ocu_conf_str(c, "runtime"), n->stage.runtime, err)) ||
 	    (rc = grants_new(&n->grants, ocu_conf_str(c, "pki_dir"), ocu_conf_str(c, "trust_domain"),
-			     ocu_conf_str(c, "instance"), err)))
+	                     ocu_conf_str(c, "instance"), err)))
 		return rc;
 	return sessions_new(&n->sessions, n, (unsigned)ocu_conf_int(c, "max_sandboxes"),
-			    (uid_t)ocu_conf_int(c, "guest_uid_base"), err);
+	                    (uid_t)ocu_conf_int(c, "guest_uid_base"), err);
 }
 
 static int drop_rights(struct node *n, struct ocu_error *err)
@@ -217,36 +220,38 @@ static int connect_custodians(struct node *n, struct ocu_error *err)
 {
 	const struct ocu_conf *c = n->daemon.conf;
 	char files[600], edge[600];
-	int rc = custodian_start(&n->files,
-				 &(struct custodian_opts){.name = "brokerd",
-							  .path = socket_path(n, "brokerd_socket", "brokerd.sock", files,
-									      sizeof files),
-							  .uid = (uid_t)ocu_conf_int(c, "brokerd_uid"),
-							  .lost = files_lost,
-							  .arg = n},
-				 err);
+	int rc =
+	    custodian_start(&n->files,
+	                    &(struct custodian_opts){
+	                        .name = "brokerd",
+	                        .path = socket_path(n, "brokerd_socket", "brokerd.sock", files, sizeof files),
+	                        .uid = (uid_t)ocu_conf_int(c, "brokerd_uid"),
+	                        .lost = files_lost,
+	                        .arg = n},
+	                    err);
 
 	return rc ? rc
-		  : custodian_start(&n->edge,
-				    &(struct custodian_opts){.name = "egressd",
-							     .path = socket_path(n, "egressd_socket", "egressd.sock", edge,
-										 sizeof edge),
-							     .uid = (uid_t)ocu_conf_int(c, "egressd_uid"),
-							     .connected = renew_edges,
-							     .lost = edge_lost,
-							     .tick = renew_edges,
-							     .arg = n},
-				    err);
+	          : custodian_start(
+	                &n->edge,
+	                &(struct custodian_opts){
+	                    .name = "egressd",
+	                    .path = socket_path(n, "egressd_socket", "egressd.sock", edge, sizeof edge),
+	                    .uid = (uid_t)ocu_conf_int(c, "egressd_uid"),
+	                    .connected = renew_edges,
+	                    .lost = edge_lost,
+	                    .tick = renew_edges,
+	                    .arg = n},
+	                err);
 }
 
 static int connect_peers(struct node *n, struct ocu_error *err)
 {
 	const struct ocu_conf *c = n->daemon.conf;
 	const struct ocu_denylist_opts deny = {.feed_url = ocu_conf_str(c, "denylist_feed_url"),
-					       .pull_url = ocu_conf_str(c, "denylist_pull_url"),
-					       .identity = n->daemon.identity,
-					       .added = denied,
-					       .arg = n};
+	                                       .pull_url = ocu_conf_str(c, "denylist_pull_url"),
+	                                       .identity = n->daemon.identity,
+	                                       .added = denied,
+	                                       .arg = n};
 	int rc;
 
 	if ((rc = ocu_audit_start(&n->audit, ocu_conf_str(c, "audit_url"), n->daemon.identity, err)) ||
@@ -289,11 +294,11 @@ static int serve(struct node *n, struct servers *s, struct ocu_error *err)
 static int ready(void *arg, char *why, size_t size)
 {
 	struct node *n = arg;
-	const char *missing = !ocu_audit_healthy(n->audit)	? "auditd"
-			      : !ocu_denylist_fresh(n->denylist) ? "denylist"
-			      : !custodian_connected(n->files)	 ? "brokerd"
-			      : !custodian_connected(n->edge)	 ? "egressd"
-								 : NULL;
+	const char *missing = !ocu_audit_healthy(n->audit)       ? "auditd"
+	                      : !ocu_denylist_fresh(n->denylist) ? "denylist"
+	                      : !custodian_connected(n->files)   ? "brokerd"
+	                      : !custodian_connected(n->edge)    ? "egressd"
+	                                                         : NULL;
 
 	snprintf(why, size, "%s", missing ? missing : "");
 	return missing == NULL;
@@ -301,7 +306,8 @@ static int ready(void *arg, char *why, size_t size)
 
 static void stop(struct node *n, struct servers *s)
 {
-	/* No new sandboxes; then the end of those there are, which also ends their calls; then nobody is left to serve. */
+	/* No new sandboxes; then the end of those there are, which also ends their calls; then nobody is left
+	 * to serve. */
 	ocu_rpc_server_stop(s->control, DRAIN_MS);
 	watch_stop(s->watch);
 	jobs_stop(n->starts);

@@ -121,10 +121,10 @@ int netlink_up(int fd, const char *name, struct ocu_error *err)
 int netlink_default_route(int fd, uint32_t gateway, struct ocu_error *err)
 {
 	struct rtmsg r = {.rtm_family = AF_INET,
-			  .rtm_table = RT_TABLE_MAIN,
-			  .rtm_protocol = RTPROT_STATIC,
-			  .rtm_scope = RT_SCOPE_UNIVERSE,
-			  .rtm_type = RTN_UNICAST};
+	                  .rtm_table = RT_TABLE_MAIN,
+	                  .rtm_protocol = RTPROT_STATIC,
+	                  .rtm_scope = RT_SCOPE_UNIVERSE,
+	                  .rtm_type = RTN_UNICAST};
 	struct message m;
 
 	begin(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &r, sizeof r);

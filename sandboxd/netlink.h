@@ -1,6 +1,6 @@
 /*
- * netlink: the few things asked of the kernel's routing socket (rtnetlink(7)), in the network namespace of the calling
- * thread. One request, one acknowledgement.
+ * netlink: the few things asked of the kernel's routing socket (rtnetlink(7)), in the network namespace of
+ * the calling thread. One request, one acknowledgement.
  */
 #ifndef OCU_SANDBOXD_NETLINK_H
 #define OCU_SANDBOXD_NETLINK_H

@@ -25,26 +25,36 @@
 #define STR_(x)    #x
 #define STR(x)     STR_(x)
 
-/* What arrives at the edge is redirected or dropped; nothing is forwarded; the edge starts nothing of its own. */
+/* What arrives at the edge is redirected or dropped; nothing is forwarded; the edge starts nothing of its
+ * own. */
 static const char ruleset[] =
     "table ip ocu {\n"
     " chain arrive {\n"
     "  type nat hook prerouting priority dstnat;\n"
-    "  tcp dport 53 redirect to :" STR(DNS_PORT) "\n"
-    "  udp dport 53 redirect to :" STR(DNS_PORT) "\n"
-    "  meta l4proto tcp redirect to :" STR(TCP_PORT) "\n"
-    " }\n"
-    " chain input {\n"
-    "  type filter hook input priority filter; policy drop;\n"
-    "  tcp dport { " STR(TCP_PORT) ", " STR(DNS_PORT) " } accept\n"
-    "  udp dport " STR(DNS_PORT) " accept\n"
-    " }\n"
-    " chain forward { type filter hook forward priority filter; policy drop; }\n"
-    " chain output {\n"
-    "  type filter hook output priority filter; policy drop;\n"
-    "  ct state established,related accept\n"
-    " }\n"
-    "}\n";
+    "  tcp dport 53 redirect to :" STR(
+        DNS_PORT) "\n"
+                  "  udp dport 53 redirect to :" STR(
+                      DNS_PORT) "\n"
+                                "  meta l4proto tcp redirect to :" STR(
+                                    TCP_PORT) "\n"
+                                              " }\n"
+                                              " chain input {\n"
+                                              "  type filter hook input priority filter; policy drop;\n"
+                                              "  tcp dport { " STR(TCP_PORT) ", " STR(
+                                                  DNS_PORT) " } accept\n"
+                                                            "  udp dport " STR(
+                                                                DNS_PORT) " accept\n"
+                                                                          " }\n"
+                                                                          " chain forward { type filter hook "
+                                                                          "forward priority filter; policy "
+                                                                          "drop; }\n"
+                                                                          " chain output {\n"
+                                                                          "  type filter hook output "
+                                                                          "priority filter; policy drop;\n"
+                                                                          "  ct state established,related "
+                                                                          "accept\n"
+                                                                          " }\n"
+                                                                          "}\n";
 
 static int own_netns(struct ocu_error *err)
 {
@@ -55,7 +65,9 @@ static int own_netns(struct ocu_error *err)
 
 static int enter(int ns, struct ocu_error *err)
 {
-	return setns(ns, CLONE_NEWNET) < 0 ? ocu_error_errno(err, OCU_E_IO, errno, "entering a network namespace") : 0;
+	return setns(ns, CLONE_NEWNET) < 0
+	           ? ocu_error_errno(err, OCU_E_IO, errno, "entering a network namespace")
+	           : 0;
 }
 
 /* A thread that stayed in a sandbox's network would make the next thing it does there: better no thread. */

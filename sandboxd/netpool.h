@@ -1,6 +1,6 @@
 /*
- * netpool: pairs of network namespaces made ahead, because making one costs some milliseconds that a session's start need
- * not wait for. A pair in the pool has never been anybody's and is given out once.
+ * netpool: pairs of network namespaces made ahead, because making one costs some milliseconds that a
+ * session's start need not wait for. A pair in the pool has never been anybody's and is given out once.
  */
 #ifndef OCU_SANDBOXD_NETPOOL_H
 #define OCU_SANDBOXD_NETPOOL_H

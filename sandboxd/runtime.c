@@ -21,7 +21,8 @@
 #define MESSAGE_MAX 300
 
 static const char *const folders[] = {"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"};
-static char *const environment[] = {(char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+static char *const environment[] = {
+    (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 
 static int find(struct runtime *rt, const char *name)
 {
@@ -39,14 +40,17 @@ int runtime_find(struct runtime *rt, const char *choice, const char *root, struc
 {
 	snprintf(rt->root, sizeof rt->root, "%s", root);
 	if (strcmp(choice, "auto") != 0)
-		return find(rt, choice) == 0 ? 0 : ocu_error_set(err, OCU_E_CONFIG, "%s is not installed", choice);
+		return find(rt, choice) == 0
+		           ? 0
+		           : ocu_error_set(err, OCU_E_CONFIG, "%s is not installed", choice);
 	if (find(rt, "crun") == 0 || find(rt, "runc") == 0)
 		return 0;
 	return ocu_error_set(err, OCU_E_CONFIG, "neither crun nor runc is installed");
 }
 
 /* stdin and what the runtime says are passed; /dev/null is its standard output. */
-static int start(const struct runtime *rt, char *const *argv, int in, int out, pid_t *pid, struct ocu_error *err)
+static int start(const struct runtime *rt, char *const *argv, int in, int out, pid_t *pid,
+                 struct ocu_error *err)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
@@ -70,8 +74,8 @@ static int start(const struct runtime *rt, char *const *argv, int in, int out, p
 	return rc == 0 ? 0 : ocu_error_errno(err, OCU_E_IO, rc, "starting %s", rt->name);
 }
 
-/* The runtime's stderr. The container's init inherits it, too: a file of fixed size, which nobody has to read and nobody
- * can make larger. */
+/* The runtime's stderr. The container's init inherits it, too: a file of fixed size, which nobody has to read
+ * and nobody can make larger. */
 static int message_file(struct ocu_error *err)
 {
 	int fd = memfd_create("runtime-stderr", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -97,7 +101,7 @@ static void read_message(int fd, char out[MESSAGE_MAX])
 
 /* 0 when it ended with status 0. */
 static int await(const struct runtime *rt, const char *verb, pid_t pid, unsigned timeout_ms, int messages,
-		 struct ocu_error *err)
+                 struct ocu_error *err)
 {
 	OCU_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -115,7 +119,8 @@ static int await(const struct runtime *rt, const char *verb, pid_t pid, unsigned
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
 	}
 	if (n == 0)
-		return ocu_error_set(err, OCU_E_TIMEOUT, "%s %s did not end in %u ms", rt->name, verb, timeout_ms);
+		return ocu_error_set(err, OCU_E_TIMEOUT, "%s %s did not end in %u ms", rt->name, verb,
+		                     timeout_ms);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	read_message(messages, said);
@@ -137,13 +142,14 @@ static int read_pid(const char *path, pid_t *pid, struct ocu_error *err)
 	return 0;
 }
 
-int runtime_run(const struct runtime *rt, const char *container, const char *bundle_dir, int control, pid_t *pid,
-		unsigned timeout_ms, struct ocu_error *err)
+int runtime_run(const struct runtime *rt, const char *container, const char *bundle_dir, int control,
+                pid_t *pid, unsigned timeout_ms, struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
 	char pid_file[700];
-	char *argv[] = {(char *)rt->name, "--root", (char *)rt->root,  "run",           "--detach", "--bundle",
-			(char *)bundle_dir, "--pid-file", pid_file, (char *)container, NULL};
+	char *argv[] = {
+	    (char *)rt->name, "--root", (char *)rt->root,  "run", "--detach", "--bundle", (char *)bundle_dir,
+	    "--pid-file",     pid_file, (char *)container, NULL};
 	pid_t child;
 	int rc;
 
@@ -156,12 +162,14 @@ int runtime_run(const struct runtime *rt, const char *container, const char *bun
 	return read_pid(pid_file, pid, err);
 }
 
-int runtime_delete(const struct runtime *rt, const char *container, unsigned timeout_ms, struct ocu_error *err)
+int runtime_delete(const struct runtime *rt, const char *container, unsigned timeout_ms,
+                   struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
 	OCU_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	char state[800];
-	char *argv[] = {(char *)rt->name, "--root", (char *)rt->root, "delete", "--force", (char *)container, NULL};
+	char *argv[] = {(char *)rt->name,  "--root", (char *)rt->root, "delete", "--force",
+	                (char *)container, NULL};
 	pid_t child;
 	int rc;
 

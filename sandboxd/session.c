@@ -32,7 +32,8 @@ static unsigned bucket_of(const char *id)
 	return h % BUCKETS;
 }
 
-int sessions_new(struct sessions **ret, struct node *node, unsigned slots, uid_t uid_base, struct ocu_error *err)
+int sessions_new(struct sessions **ret, struct node *node, unsigned slots, uid_t uid_base,
+                 struct ocu_error *err)
 {
 	struct sessions *t = calloc(1, sizeof *t + slots * sizeof *t->taken);
 

@@ -1,8 +1,10 @@
 /*
- * session: a sandbox as this node knows it, and the table of them. A session is found by its id, held by reference, and in
- * one of few states; every change of state happens under its lock and wakes whoever waits for one.
+ * session: a sandbox as this node knows it, and the table of them. A session is found by its id, held by
+ * reference, and in one of few states; every change of state happens under its lock and wakes whoever waits
+ * for one.
  *
- *   STARTING -> RUNNING -> ENDING -> ENDED       ended: everything of it is gone but this record, which says so in
+ *   STARTING -> RUNNING -> ENDING -> ENDED       ended: everything of it is gone but this record, which says
+ * so in
  *         \________________/                     control.List until operatord stops the session
  */
 #ifndef OCU_SANDBOXD_SESSION_H
@@ -23,11 +25,11 @@ struct agent;
 struct node;
 struct tool;
 
-#define SESSION_SLOTS_MAX   16384
-#define SESSION_ENDED_MAX   1024 /* records of ended sandboxes kept for control.List */
-#define SESSION_QUEUE_MAX   32   /* tool calls waiting for their turn */
-#define SESSION_CALL_IDS    1024 /* call ids remembered, to refuse one that comes again */
-#define SESSION_CALLER_MAX  256
+#define SESSION_SLOTS_MAX  16384
+#define SESSION_ENDED_MAX  1024 /* records of ended sandboxes kept for control.List */
+#define SESSION_QUEUE_MAX  32   /* tool calls waiting for their turn */
+#define SESSION_CALL_IDS   1024 /* call ids remembered, to refuse one that comes again */
+#define SESSION_CALLER_MAX 256
 
 enum session_state { SESSION_STARTING, SESSION_RUNNING, SESSION_ENDING, SESSION_ENDED };
 
@@ -49,12 +51,12 @@ struct session {
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t changed;
 	enum session_state state;
-	bool stop_asked;      /* whoever starts it gives up as soon as possible */
-	bool files_lost;      /* brokerd ended, and the file system it served with it */
-	bool edge_pending;    /* egressd has not (any more) got its sockets */
-	bool denied;          /* frozen because an operator denied it; its calls end with that reason */
-	uint64_t denied_at;   /* ocu_mono_ms */
-	char why[128];        /* how it ended by itself */
+	bool stop_asked;    /* whoever starts it gives up as soon as possible */
+	bool files_lost;    /* brokerd ended, and the file system it served with it */
+	bool edge_pending;  /* egressd has not (any more) got its sockets */
+	bool denied;        /* frozen because an operator denied it; its calls end with that reason */
+	uint64_t denied_at; /* ocu_mono_ms */
+	char why[128];      /* how it ended by itself */
 
 	/* Made by the start, unmade by the end; -1 or NULL when not there. */
 	struct netns_pair net;
@@ -62,7 +64,7 @@ struct session {
 	pid_t pid;
 	int pidfd;
 	bool staged, contained, files_mounted;
-	bool greeted;         /* the agent's hello has come, or its place was taken by hello_err */
+	bool greeted; /* the agent's hello has come, or its place was taken by hello_err */
 	struct ocu_error hello_err;
 	uint32_t landlock_abi;
 
@@ -79,11 +81,12 @@ struct session {
 
 struct sessions;
 
-int sessions_new(struct sessions **ret, struct node *node, unsigned slots, uid_t uid_base, struct ocu_error *err);
+int sessions_new(struct sessions **ret, struct node *node, unsigned slots, uid_t uid_base,
+                 struct ocu_error *err);
 void sessions_free(struct sessions *t); /* all sessions have ended */
 
-/* A new session in state STARTING with a slot (and so a range of uids) of its own, referenced twice: by the table and by
- * the caller. OCU_E_EXISTS, OCU_E_QUOTA when every slot is taken. */
+/* A new session in state STARTING with a slot (and so a range of uids) of its own, referenced twice: by the
+ * table and by the caller. OCU_E_EXISTS, OCU_E_QUOTA when every slot is taken. */
 int session_add(struct sessions *t, struct session **ret, const char *id, struct ocu_error *err);
 /* A new reference, or NULL. */
 struct session *session_find(struct sessions *t, const char *id);

@@ -26,11 +26,14 @@ static int join(char *out, const char *dir, const char *name, struct ocu_error *
 {
 	int n = snprintf(out, STAGE_PATH_MAX, "%s/%s", dir, name);
 
-	return n > 0 && n < STAGE_PATH_MAX ? 0 : ocu_error_set(err, OCU_E_CONFIG, "path too long under %.200s", dir);
+	return n > 0 && n < STAGE_PATH_MAX
+	           ? 0
+	           : ocu_error_set(err, OCU_E_CONFIG, "path too long under %.200s", dir);
 }
 
-/* On a hybrid hierarchy (version 1 controllers, and an empty version 2 beside them) crun 1.8 refuses to run; without the
- * version 2 mount it takes the hierarchy for version 1, which it is. Only this namespace loses sight of it. */
+/* On a hybrid hierarchy (version 1 controllers, and an empty version 2 beside them) crun 1.8 refuses to run;
+ * without the version 2 mount it takes the hierarchy for version 1, which it is. Only this namespace loses
+ * sight of it. */
 static int hide_unified(struct ocu_error *err)
 {
 	static const char unified[] = "/sys/fs/cgroup/unified";
@@ -55,7 +58,8 @@ static int own_namespace(struct ocu_error *err)
 	return hide_unified(err);
 }
 
-/* Guests resolve the paths of their mounts with their own rights, to which every folder of the host is a stranger's. */
+/* Guests resolve the paths of their mounts with their own rights, to which every folder of the host is a
+ * stranger's. */
 static int check_passable(const char *dir, struct ocu_error *err)
 {
 	char path[512];
@@ -66,7 +70,8 @@ static int check_passable(const char *dir, struct ocu_error *err)
 		if (stat(path, &st) < 0)
 			return ocu_error_errno(err, OCU_E_CONFIG, errno, "run_dir: %s", path);
 		if (!(st.st_mode & S_IXOTH))
-			return ocu_error_set(err, OCU_E_CONFIG, "run_dir: %s must be passable by others (o+x)", path);
+			return ocu_error_set(err, OCU_E_CONFIG,
+			                     "run_dir: %s must be passable by others (o+x)", path);
 	}
 	return 0;
 }
@@ -100,8 +105,8 @@ static int find_agent(const char *configured, char *out, struct ocu_error *err)
 
 	if (configured[0])
 		return snprintf(out, STAGE_PATH_MAX, "%s", configured) < STAGE_PATH_MAX
-			   ? 0
-			   : ocu_error_set(err, OCU_E_CONFIG, "guest_agent: path too long");
+		           ? 0
+		           : ocu_error_set(err, OCU_E_CONFIG, "guest_agent: path too long");
 	n = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (n < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "/proc/self/exe");
@@ -149,12 +154,14 @@ static int fill(struct stage *st, const struct ocu_conf *conf, const char *agent
 	char sessions[STAGE_PATH_MAX];
 	int rc;
 
-	if ((rc = join(st->agent, st->dir, "agent", err)) || (rc = join(st->images, st->dir, "images", err)) ||
+	if ((rc = join(st->agent, st->dir, "agent", err)) ||
+	    (rc = join(st->images, st->dir, "images", err)) ||
 	    (rc = join(st->resolv_conf, st->dir, "resolv.conf", err)) ||
 	    (rc = join(st->runtime, st->dir, "runtime", err)) || (rc = join(sessions, st->dir, "s", err)))
 		return rc;
 	if ((rc = copy_program(agent, st->agent, err)) ||
-	    (rc = write_file(st->resolv_conf, "nameserver " NETNS_EDGE_ADDRESS "\noptions timeout:2 attempts:2\n", err)) ||
+	    (rc = write_file(st->resolv_conf,
+	                     "nameserver " NETNS_EDGE_ADDRESS "\noptions timeout:2 attempts:2\n", err)) ||
 	    (rc = make_dir(st->runtime, 0700, err)) || (rc = make_dir(sessions, 0711, err)))
 		return rc;
 	return bind_images(st, ocu_conf_str(conf, "image_dir"), err);
@@ -176,7 +183,8 @@ int stage_enter(struct stage *st, const char *run_dir, const struct ocu_conf *co
 	return fill(st, conf, agent, err);
 }
 
-int stage_path(const struct stage *st, const char *container, const char *name, char *out, struct ocu_error *err)
+int stage_path(const struct stage *st, const char *container, const char *name, char *out,
+               struct ocu_error *err)
 {
 	int n = snprintf(out, STAGE_PATH_MAX, "%s/s/%s%s%s", st->dir, container, name[0] ? "/" : "", name);
 

@@ -1,7 +1,7 @@
 /*
- * stage_scratch: the folder of one sandbox: its scratch space, its workspace, its network's name. One tmpfs holds everything
- * a sandbox may write outside of its workspace, so that one limit holds for all of it, and the host can empty it without
- * entering the sandbox.
+ * stage_scratch: the folder of one sandbox: its scratch space, its workspace, its network's name. One tmpfs
+ * holds everything a sandbox may write outside of its workspace, so that one limit holds for all of it, and
+ * the host can empty it without entering the sandbox.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -33,24 +33,29 @@ static int make_scratch_dirs(const char *scratch, uid_t uid, struct ocu_error *e
 	for (size_t i = 0; i < sizeof scratch_dirs / sizeof *scratch_dirs; i++) {
 		snprintf(path, sizeof path, "%s/%s", scratch, scratch_dirs[i].name);
 		/* The mode before the owner: afterwards it would take a right that sandboxd gives up. */
-		if (mkdir(path, 0700) < 0 || chmod(path, scratch_dirs[i].mode) < 0 || chown(path, uid, uid) < 0)
-			return ocu_error_errno(err, OCU_E_IO, errno, "making scratch folder %s", scratch_dirs[i].name);
+		if (mkdir(path, 0700) < 0 || chmod(path, scratch_dirs[i].mode) < 0 ||
+		    chown(path, uid, uid) < 0)
+			return ocu_error_errno(err, OCU_E_IO, errno, "making scratch folder %s",
+			                       scratch_dirs[i].name);
 	}
 	return 0;
 }
 
-int stage_add(const struct stage *st, const char *container, uid_t uid, uint64_t scratch_bytes, struct ocu_error *err)
+int stage_add(const struct stage *st, const char *container, uid_t uid, uint64_t scratch_bytes,
+              struct ocu_error *err)
 {
 	char dir[STAGE_PATH_MAX], workspace[STAGE_PATH_MAX], scratch[STAGE_PATH_MAX], opts[128];
 	int rc;
 
-	if ((rc = stage_path(st, container, "", dir, err)) || (rc = stage_path(st, container, "workspace", workspace, err)) ||
+	if ((rc = stage_path(st, container, "", dir, err)) ||
+	    (rc = stage_path(st, container, "workspace", workspace, err)) ||
 	    (rc = stage_path(st, container, "scratch", scratch, err)))
 		return rc;
-	if (mkdir(dir, 0700) < 0 || chmod(dir, 0711) < 0 || mkdir(workspace, 0700) < 0 || mkdir(scratch, 0700) < 0)
+	if (mkdir(dir, 0700) < 0 || chmod(dir, 0711) < 0 || mkdir(workspace, 0700) < 0 ||
+	    mkdir(scratch, 0700) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "making the sandbox's folder");
 	snprintf(opts, sizeof opts, "size=%llu,nr_inodes=%d,mode=0711", (unsigned long long)scratch_bytes,
-		 SCRATCH_INODES);
+	         SCRATCH_INODES);
 	if (mount("ocu-scratch", scratch, "tmpfs", MS_NOSUID | MS_NODEV, opts) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "mounting scratch");
 	return make_scratch_dirs(scratch, uid, err);
@@ -84,7 +89,8 @@ int stage_mount_fuse(const struct stage *st, const char *container, struct ocu_e
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "/dev/fuse");
-	snprintf(opts, sizeof opts, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
+	snprintf(opts, sizeof opts,
+	         "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
 	if (mount("ocu-workspace", path, "fuse.ocu", MS_NOSUID | MS_NODEV, opts) < 0) {
 		ocu_error_errno(err, OCU_E_IO, errno, "mounting the workspace");
 		close(fd);
@@ -97,8 +103,8 @@ void stage_unmount_fuse(const struct stage *st, const char *container)
 {
 	char path[STAGE_PATH_MAX];
 
-	/* FORCE ends the connection to the server, wherever else the file system is still mounted: a guest that waits
-	 * for a server that never answers could not even be killed otherwise. */
+	/* FORCE ends the connection to the server, wherever else the file system is still mounted: a guest
+	 * that waits for a server that never answers could not even be killed otherwise. */
 	if (stage_path(st, container, "workspace", path, NULL) == 0)
 		umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
 }
@@ -108,8 +114,11 @@ int stage_remove(const struct stage *st, const char *container, struct ocu_error
 	static const struct {
 		const char *name;
 		bool dir, mounted;
-	} parts[] = {{"config.json", false, false}, {"pid", false, false}, {"netns", false, true},
-		     {"workspace", true, true},     {"scratch", true, true}};
+	} parts[] = {{"config.json", false, false},
+	             {"pid", false, false},
+	             {"netns", false, true},
+	             {"workspace", true, true},
+	             {"scratch", true, true}};
 	char path[STAGE_PATH_MAX];
 	int rc;
 
@@ -149,7 +158,8 @@ static void scrub_dir(struct scrub *s, int fd, int depth)
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		if (d->d_type == DT_DIR) {
-			child = depth > 0 ? openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | flags) : -1;
+			child =
+			    depth > 0 ? openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | flags) : -1;
 			if (child >= 0)
 				scrub_dir(s, child, depth - 1);
 		} else if (d->d_type == DT_REG) {

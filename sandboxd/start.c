@@ -21,22 +21,25 @@
 #include "sandboxd/node.h"
 #include "sandboxd/session.h"
 
-#define MIB             (1024ull * 1024)
-#define TOKEN_MS        10000
-#define JWT_MAX         4096
+#define MIB      (1024ull * 1024)
+#define TOKEN_MS 10000
+#define JWT_MAX  4096
 
 int start_check(struct node *n, const Ocu__Control__StartRequest *q, struct ocu_error *err)
 {
 	const Ocu__Control__Limits *l = q->limits;
 
 	(void)n;
-	if (!ocu_id_valid(OCU_ID_SESSION, q->session_id) || !ocu_id_valid(OCU_ID_CONTAINER, q->container_name) ||
+	if (!ocu_id_valid(OCU_ID_SESSION, q->session_id) ||
+	    !ocu_id_valid(OCU_ID_CONTAINER, q->container_name) ||
 	    !ocu_id_valid(OCU_ID_FILESYSTEM, q->filesystem_id))
-		return ocu_error_set(err, OCU_E_PARAMS, "session_id, container_name or filesystem_id is none");
-	if (strlen(q->caller) >= SESSION_CALLER_MAX || strlen(q->image) > 64 || strlen(q->session_jwt) > JWT_MAX)
+		return ocu_error_set(err, OCU_E_PARAMS,
+		                     "session_id, container_name or filesystem_id is none");
+	if (strlen(q->caller) >= SESSION_CALLER_MAX || strlen(q->image) > 64 ||
+	    strlen(q->session_jwt) > JWT_MAX)
 		return ocu_error_set(err, OCU_E_PARAMS, "caller, image or session_jwt is too long");
 	if (l && ((l->memory_bytes && l->memory_bytes < 16 * MIB) || (l->pids && l->pids < 16) ||
-		  (l->scratch_bytes && l->scratch_bytes < MIB) || l->cpu_percent > 100000 || l->pids > 32768))
+	          (l->scratch_bytes && l->scratch_bytes < MIB) || l->cpu_percent > 100000 || l->pids > 32768))
 		return ocu_error_set(err, OCU_E_PARAMS, "limits out of range");
 	return 0;
 }
@@ -46,8 +49,10 @@ static void fill_limits(struct session *s, const Ocu__Control__Limits *l)
 	const struct ocu_conf *c = s->node->daemon.conf;
 
 	s->limits = (struct session_limits){
-	    .memory_bytes = l && l->memory_bytes ? l->memory_bytes : (uint64_t)ocu_conf_int(c, "memory_limit"),
-	    .scratch_bytes = l && l->scratch_bytes ? l->scratch_bytes : (uint64_t)ocu_conf_int(c, "scratch_limit"),
+	    .memory_bytes =
+	        l && l->memory_bytes ? l->memory_bytes : (uint64_t)ocu_conf_int(c, "memory_limit"),
+	    .scratch_bytes =
+	        l && l->scratch_bytes ? l->scratch_bytes : (uint64_t)ocu_conf_int(c, "scratch_limit"),
 	    .cpu_percent = l && l->cpu_percent ? l->cpu_percent : (uint32_t)ocu_conf_int(c, "cpu_percent"),
 	    .pids = l && l->pids ? l->pids : (uint32_t)ocu_conf_int(c, "pids_limit"),
 	};
@@ -116,7 +121,8 @@ int start_edge(struct session *s, struct ocu_error *err)
 static int write_bundle(struct session *s, struct ocu_error *err)
 {
 	struct node *n = s->node;
-	char rootfs[STAGE_PATH_MAX], workspace[STAGE_PATH_MAX], scratch[STAGE_PATH_MAX], netns[STAGE_PATH_MAX];
+	char rootfs[STAGE_PATH_MAX], workspace[STAGE_PATH_MAX], scratch[STAGE_PATH_MAX],
+	    netns[STAGE_PATH_MAX];
 	char config[STAGE_PATH_MAX], cgroup[CGROUP_PATH_MAX];
 	int rc;
 
@@ -128,19 +134,19 @@ static int write_bundle(struct session *s, struct ocu_error *err)
 		return rc;
 	cgroups_path(&n->cgroups, s->container, cgroup);
 	return bundle_write(&(struct bundle){.rootfs = rootfs,
-					     .agent = n->stage.agent,
-					     .resolv_conf = n->stage.resolv_conf,
-					     .workspace = workspace,
-					     .scratch = scratch,
-					     .netns = netns,
-					     .cgroups_path = cgroup,
-					     .guest_uid = s->guest_uid,
-					     .memory_bytes = s->limits.memory_bytes,
-					     .limit_swap = n->limit_swap,
-					     .cpu_percent = s->limits.cpu_percent,
-					     .pids = s->limits.pids,
-					     .seccomp = n->seccomp},
-			    config, err);
+	                                     .agent = n->stage.agent,
+	                                     .resolv_conf = n->stage.resolv_conf,
+	                                     .workspace = workspace,
+	                                     .scratch = scratch,
+	                                     .netns = netns,
+	                                     .cgroups_path = cgroup,
+	                                     .guest_uid = s->guest_uid,
+	                                     .memory_bytes = s->limits.memory_bytes,
+	                                     .limit_swap = n->limit_swap,
+	                                     .cpu_percent = s->limits.cpu_percent,
+	                                     .pids = s->limits.pids,
+	                                     .seccomp = n->seccomp},
+	                    config, err);
 }
 
 static void greeted(void *arg, Ocu__Agent__Reply **r, const struct ocu_error *err)
@@ -152,7 +158,8 @@ static void greeted(void *arg, Ocu__Agent__Reply **r, const struct ocu_error *er
 	if (err)
 		s->hello_err = *err;
 	else if ((*r)->hello->version != 1)
-		ocu_error_set(&s->hello_err, OCU_E_UNSUPPORTED, "the agent speaks version %u", (*r)->hello->version);
+		ocu_error_set(&s->hello_err, OCU_E_UNSUPPORTED, "the agent speaks version %u",
+		              (*r)->hello->version);
 	else
 		s->landlock_abi = (*r)->hello->landlock_abi;
 	pthread_cond_broadcast(&s->changed);
@@ -189,18 +196,21 @@ static int send_token(struct session *s, const char *jwt, struct ocu_error *err)
 	token.session_jwt = (char *)jwt;
 	r.op_case = OCU__AGENT__REQUEST__OP_TOKEN;
 	r.token = &token;
-	return agent_call(s->agent, &(struct agent_call){.request = &r, .deadline_ms = TOKEN_MS, .done = nothing_more},
-			  NULL, err);
+	return agent_call(s->agent,
+	                  &(struct agent_call){.request = &r, .deadline_ms = TOKEN_MS, .done = nothing_more},
+	                  NULL, err);
 }
 
-/* The pid is the runtime's word: it is believed once the process behind it is seen to be in this sandbox's group. */
+/* The pid is the runtime's word: it is believed once the process behind it is seen to be in this sandbox's
+ * group. */
 static int hold_init(struct session *s, struct ocu_error *err)
 {
 	s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	if (s->pidfd < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "the sandbox's first process");
 	if (!cgroup_has(&s->node->cgroups, s->container, s->pid))
-		return ocu_error_set(err, OCU_E_IO, "the sandbox's first process is not in its control group");
+		return ocu_error_set(err, OCU_E_IO,
+		                     "the sandbox's first process is not in its control group");
 	return 0;
 }
 
@@ -233,11 +243,12 @@ static int run_container(struct session *s, struct ocu_error *err)
 
 static json_t *describe(const struct session *s)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "caller", s->caller, "filesystem_id", s->filesystem,
-			 "image", s->image, "runtime", s->node->runtime.name, "guest_uid", (json_int_t)s->guest_uid,
-			 "memory_bytes", (json_int_t)s->limits.memory_bytes, "scratch_bytes",
-			 (json_int_t)s->limits.scratch_bytes, "cpu_percent", (int)s->limits.cpu_percent, "pids",
-			 (int)s->limits.pids);
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i}", "caller", s->caller,
+	                 "filesystem_id", s->filesystem, "image", s->image, "runtime", s->node->runtime.name,
+	                 "guest_uid", (json_int_t)s->guest_uid, "memory_bytes",
+	                 (json_int_t)s->limits.memory_bytes, "scratch_bytes",
+	                 (json_int_t)s->limits.scratch_bytes, "cpu_percent", (int)s->limits.cpu_percent,
+	                 "pids", (int)s->limits.pids);
 }
 
 static int build(struct session *s, const char *trace, struct ocu_error *err)
@@ -250,8 +261,8 @@ static int build(struct session *s, const char *trace, struct ocu_error *err)
 	    (rc = hand_over_files(s, err)) || (rc = given_up(s, err)))
 		return rc;
 	if ((rc = netpool_take(n->network, &s->net, err)) ||
-	    (rc = stage_bind_netns(&n->stage, s->container, s->net.guest, err)) || (rc = start_edge(s, err)) ||
-	    (rc = write_bundle(s, err)) || (rc = given_up(s, err)))
+	    (rc = stage_bind_netns(&n->stage, s->container, s->net.guest, err)) ||
+	    (rc = start_edge(s, err)) || (rc = write_bundle(s, err)) || (rc = given_up(s, err)))
 		return rc;
 	return evidence_commit(s, &(struct evidence){.action = EVIDENCE_START, .trace = trace}, err);
 }
@@ -260,7 +271,8 @@ static int bring_up(struct session *s, const char *jwt, const char *trace, struc
 {
 	int rc;
 
-	rc = evidence_commit(s, &(struct evidence){.action = EVIDENCE_CREATE, .trace = trace, .detail = describe(s)}, err);
+	rc = evidence_commit(
+	    s, &(struct evidence){.action = EVIDENCE_CREATE, .trace = trace, .detail = describe(s)}, err);
 	if (rc == 0)
 		rc = build(s, trace, err);
 	if (rc == 0)
@@ -287,7 +299,8 @@ static bool now_running(struct session *s)
 	return yes;
 }
 
-static int add(struct node *n, struct session **ret, const Ocu__Control__StartRequest *q, struct ocu_error *err)
+static int add(struct node *n, struct session **ret, const Ocu__Control__StartRequest *q,
+               struct ocu_error *err)
 {
 	char unused[STAGE_PATH_MAX];
 	struct session *s;
@@ -307,7 +320,8 @@ static int add(struct node *n, struct session **ret, const Ocu__Control__StartRe
 	return 0;
 }
 
-int start_sandbox(struct node *n, const Ocu__Control__StartRequest *q, const char *trace, struct ocu_error *err)
+int start_sandbox(struct node *n, const Ocu__Control__StartRequest *q, const char *trace,
+                  struct ocu_error *err)
 {
 	uint64_t begin = ocu_mono_ns();
 	struct session *s = NULL;
@@ -319,12 +333,15 @@ int start_sandbox(struct node *n, const Ocu__Control__StartRequest *q, const cha
 	if (rc == 0 && !now_running(s))
 		rc = ocu_error_set(err, OCU_E_CANCELLED, "stopped while it started");
 	if (rc) {
-		ocu_counter_add(ocu_counter("ocu_sandboxd_starts_total", "outcome=\"failed\"", "Sandbox starts"), 1);
+		ocu_counter_add(
+		    ocu_counter("ocu_sandboxd_starts_total", "outcome=\"failed\"", "Sandbox starts"), 1);
 		ending_take_back(s, err, trace);
 	} else {
-		ocu_counter_add(ocu_counter("ocu_sandboxd_starts_total", "outcome=\"ok\"", "Sandbox starts"), 1);
-		ocu_histogram_us(ocu_histogram("ocu_sandboxd_start_seconds", NULL, "Start of a sandbox, agent included"),
-				 (ocu_mono_ns() - begin) / 1000);
+		ocu_counter_add(ocu_counter("ocu_sandboxd_starts_total", "outcome=\"ok\"", "Sandbox starts"),
+		                1);
+		ocu_histogram_us(
+		    ocu_histogram("ocu_sandboxd_start_seconds", NULL, "Start of a sandbox, agent included"),
+		    (ocu_mono_ns() - begin) / 1000);
 	}
 	session_unref(s);
 	return rc;

@@ -88,8 +88,10 @@ static json_t *record_detail(const struct tool *t)
 	if (t->head.call_id)
 		json_object_set_new(d, "call_id", json_string(t->head.call_id));
 	if (t->asked_ns) {
-		json_object_set_new(d, "queued_us", json_integer((json_int_t)((t->asked_ns - t->accepted_ns) / 1000)));
-		json_object_set_new(d, "duration_us", json_integer((json_int_t)((ocu_mono_ns() - t->asked_ns) / 1000)));
+		json_object_set_new(d, "queued_us",
+		                    json_integer((json_int_t)((t->asked_ns - t->accepted_ns) / 1000)));
+		json_object_set_new(d, "duration_us",
+		                    json_integer((json_int_t)((ocu_mono_ns() - t->asked_ns) / 1000)));
 	} else {
 		json_object_set_new(d, "ran", json_false());
 	}
@@ -120,15 +122,15 @@ static void record(struct tool *t)
 	}
 	detail = record_detail(t);
 	ev = (struct ocu_event){.class_uid = (enum ocu_ocsf_class)t->kind->class_uid,
-				.activity_id = t->kind->activity_id,
-				.action = t->kind->action,
-				.resource = name_of(t),
-				.actor_id = t->grant.caller,
-				.session_id = t->grant.session,
-				.trace_id = t->trace,
-				.outcome = outcome_of(t->err.code),
-				.reason = t->err.code,
-				.detail = detail};
+	                        .activity_id = t->kind->activity_id,
+	                        .action = t->kind->action,
+	                        .resource = name_of(t),
+	                        .actor_id = t->grant.caller,
+	                        .session_id = t->grant.session,
+	                        .trace_id = t->trace,
+	                        .outcome = outcome_of(t->err.code),
+	                        .reason = t->err.code,
+	                        .detail = detail};
 	rc = ocu_audit_commit_async(t->node->audit, &ev, recorded, t, &t->err);
 	json_decref(detail);
 	if (rc) {
@@ -160,14 +162,15 @@ static void answered(void *arg, Ocu__Agent__Reply **r, const struct ocu_error *e
 	tool_finish(t);
 }
 
-int tool_ask(struct tool *t, Ocu__Agent__Request *r, uint32_t reply_max, uint32_t deadline_ms, struct ocu_error *err)
+int tool_ask(struct tool *t, Ocu__Agent__Request *r, uint32_t reply_max, uint32_t deadline_ms,
+             struct ocu_error *err)
 {
 	const struct agent_call c = {.request = r,
-				     .expect = t->kind->expect,
-				     .reply_max = reply_max,
-				     .deadline_ms = deadline_ms,
-				     .done = answered,
-				     .arg = t};
+	                             .expect = t->kind->expect,
+	                             .reply_max = reply_max,
+	                             .deadline_ms = deadline_ms,
+	                             .done = answered,
+	                             .arg = t};
 
 	if (!t->s->agent)
 		return ocu_error_set(err, OCU_E_SESSION_GONE, "%s", ocu_err_text(OCU_E_SESSION_GONE));
@@ -233,15 +236,15 @@ static void refuse(struct tool *t, const struct ocu_error *why)
 {
 	json_t *detail = json_pack("{s:o}", "tool", text_of(name_of(t), TOOL_NAME_MAX));
 	struct ocu_event ev = {.class_uid = OCU_OCSF_API_ACTIVITY,
-			       .activity_id = 99,
-			       .action = t->kind->action ? t->kind->action : "tool.steer",
-			       .resource = name_of(t),
-			       .actor_id = t->grant.caller[0] ? t->grant.caller : "unknown",
-			       .session_id = t->grant.session,
-			       .trace_id = t->trace,
-			       .outcome = OCU_OUTCOME_DENIED,
-			       .reason = why->code,
-			       .detail = detail};
+	                       .activity_id = 99,
+	                       .action = t->kind->action ? t->kind->action : "tool.steer",
+	                       .resource = name_of(t),
+	                       .actor_id = t->grant.caller[0] ? t->grant.caller : "unknown",
+	                       .session_id = t->grant.session,
+	                       .trace_id = t->trace,
+	                       .outcome = OCU_OUTCOME_DENIED,
+	                       .reason = why->code,
+	                       .detail = detail};
 
 	ocu_audit_report(t->node->audit, &ev);
 	json_decref(detail);
@@ -250,7 +253,8 @@ static void refuse(struct tool *t, const struct ocu_error *why)
 	tool_free(t);
 }
 
-void tool_accept(struct node *n, const struct tool_kind *kind, struct ocu_rpc_call *call, const ProtobufCMessage *req)
+void tool_accept(struct node *n, const struct tool_kind *kind, struct ocu_rpc_call *call,
+                 const ProtobufCMessage *req)
 {
 	struct tool *t = calloc(1, sizeof *t);
 	struct ocu_error err = {0};

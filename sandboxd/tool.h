@@ -1,8 +1,9 @@
 /*
- * tool: one tool call, from its acceptance to its reply. Accepted means: the grant is good and not revoked, the session
- * runs, the parameters are in bounds, and the audit trail can be written. A call then waits for its turn in its session
- * (or goes beside the others, where its kind says so), is done by the guest agent, is written to the trail, and only then
- * answered. Nothing here blocks: steps run on whatever thread has the previous one's result.
+ * tool: one tool call, from its acceptance to its reply. Accepted means: the grant is good and not revoked,
+ * the session runs, the parameters are in bounds, and the audit trail can be written. A call then waits for
+ * its turn in its session (or goes beside the others, where its kind says so), is done by the guest agent, is
+ * written to the trail, and only then answered. Nothing here blocks: steps run on whatever thread has the
+ * previous one's result.
  */
 #ifndef OCU_SANDBOXD_TOOL_H
 #define OCU_SANDBOXD_TOOL_H
@@ -35,7 +36,7 @@ struct tool_kind {
 	const char *name;   /* in records, when the request names no tool */
 	const char *action; /* in records; NULL: this kind is not recorded */
 	int class_uid, activity_id;
-	bool takes_turns;   /* waits until the session's earlier calls are done */
+	bool takes_turns; /* waits until the session's earlier calls are done */
 	Ocu__Agent__Reply__ResultCase expect;
 	struct tool_head (*head)(const ProtobufCMessage *req);
 	/* Bounds of the parameters: 0, or OCU_E_PARAMS or OCU_E_TOO_LARGE with a text for the caller. */
@@ -59,18 +60,21 @@ struct tool {
 	struct tool_head head;
 	char trace[OCU_ID_MAX];
 	uint64_t accepted_ns, asked_ns;
-	uint64_t asked;              /* the agent's id of the request, 0: not asked yet */
+	uint64_t asked; /* the agent's id of the request, 0: not asked yet */
 	bool cancelled;
 	Ocu__Agent__Reply *reply;
-	struct ocu_error err;        /* code 0: reply holds the answer */
+	struct ocu_error err; /* code 0: reply holds the answer */
 };
 
 /* The whole life of a call; always answers it in the end. */
-void tool_accept(struct node *n, const struct tool_kind *kind, struct ocu_rpc_call *call, const ProtobufCMessage *req);
-/* Grant, denylist and session, as for every exec request: a reference to a running session, or NULL with err set. */
+void tool_accept(struct node *n, const struct tool_kind *kind, struct ocu_rpc_call *call,
+                 const ProtobufCMessage *req);
+/* Grant, denylist and session, as for every exec request: a reference to a running session, or NULL with err
+ * set. */
 struct session *tool_authorise(struct node *n, const char *token, struct grant *grant, struct ocu_error *err);
 /* For kinds: the request goes to the agent; its reply may have reply_max bytes and take deadline_ms. */
-int tool_ask(struct tool *t, Ocu__Agent__Request *r, uint32_t reply_max, uint32_t deadline_ms, struct ocu_error *err);
+int tool_ask(struct tool *t, Ocu__Agent__Request *r, uint32_t reply_max, uint32_t deadline_ms,
+             struct ocu_error *err);
 /* Ends the call with that id, waiting or running; unknown ids are fine. */
 void tool_cancel(struct session *s, const char *call_id);
 /* Ends everything waiting and under way, with that code. The session takes no new calls any more. */

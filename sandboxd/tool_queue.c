@@ -1,4 +1,5 @@
-/* tool_queue: the order of a session's calls. One at a time, as they came; what steers a running program goes beside. */
+/* tool_queue: the order of a session's calls. One at a time, as they came; what steers a running program goes
+ * beside. */
 #include "sandboxd/tool_queue.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ static int place(struct session *s, struct tool *t, struct ocu_error *err)
 {
 	if (s->state != SESSION_RUNNING || s->denied)
 		return ocu_error_set(err, s->denied ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE, "%s",
-				     ocu_err_text(s->denied ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE));
+		                     ocu_err_text(s->denied ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE));
 	if (s->queued >= SESSION_QUEUE_MAX && t->kind->takes_turns && s->running)
 		return ocu_error_set(err, OCU_E_BUSY, "too many calls are waiting in this session");
 	if (t->head.call_id && !first_time(s, t->head.call_id))
@@ -53,8 +54,8 @@ static int place(struct session *s, struct tool *t, struct ocu_error *err)
 	return 0;
 }
 
-/* With the session's lock, so that whoever cancels knows whether, and as what, the agent has it. Once it is sent the call may
- * end at any time, and with it *t. */
+/* With the session's lock, so that whoever cancels knows whether, and as what, the agent has it. Once it is
+ * sent the call may end at any time, and with it *t. */
 static int send_it(struct tool *t, struct ocu_error *err)
 {
 	int rc;
@@ -166,7 +167,8 @@ static void ask_to_cancel(struct session *s, uint64_t request)
 	cancel.request = request;
 	r.op_case = OCU__AGENT__REQUEST__OP_CANCEL;
 	r.cancel = &cancel;
-	agent_call(s->agent, &(struct agent_call){.request = &r, .deadline_ms = 10000, .done = nothing_more}, NULL, &err);
+	agent_call(s->agent, &(struct agent_call){.request = &r, .deadline_ms = 10000, .done = nothing_more},
+	           NULL, &err);
 }
 
 void tool_cancel(struct session *s, const char *call_id)

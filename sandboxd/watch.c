@@ -41,8 +41,8 @@ static int wait_for_end(struct node *n, const char *container, struct ocu_error 
 	return 0;
 }
 
-/* Namespaces, mounts and interfaces of it ended with the namespace of the process that made them; the processes and
- * their control groups are what can be left. */
+/* Namespaces, mounts and interfaces of it ended with the namespace of the process that made them; the
+ * processes and their control groups are what can be left. */
 static int remove_stray(void *arg, const char *container)
 {
 	struct node *n = arg;

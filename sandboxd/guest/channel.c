@@ -98,12 +98,13 @@ static void take_frames(void)
 	int rc;
 
 	while ((rc = frame_reader_next(&ch.in, &data, &len)) == 1) {
-		ProtobufCMessage *m = frame_unpack(&ocu__agent__request__descriptor, data, len);
+		Ocu__Agent__Request *r =
+		    (Ocu__Agent__Request *)frame_unpack(&ocu__agent__request__descriptor, data, len);
 
-		if (!m)
+		if (!r || r->id == 0)
 			end(72);
-		ch.handle((const Ocu__Agent__Request *)m);
-		protobuf_c_message_free_unpacked(m, NULL);
+		ch.handle(r);
+		ocu__agent__request__free_unpacked(r, NULL);
 	}
 	if (rc < 0)
 		end(72);

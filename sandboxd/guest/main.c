@@ -18,8 +18,8 @@
 
 #define EXIT_SETUP 70
 
-/* Descriptors 1 and 2 go nowhere: whatever the runtime left there is not the sandbox's, and no pipe end of a program
- * must ever get their numbers. */
+/* Descriptors 1 and 2 go nowhere: whatever the runtime left there is not the sandbox's, and no pipe end of a
+ * program must ever get their numbers. */
 static int discard_output(void)
 {
 	int fd = open("/dev/null", O_RDWR);

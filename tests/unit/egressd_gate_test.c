@@ -266,7 +266,7 @@ START_TEST(an_upgrade_counts_when_the_server_agrees)
 		ck_assert_int_eq(feed(&g, WS R("b.example")), 0);
 		ck_assert_str_eq(out.data, WS);
 		ck_assert_uint_eq(gate_room(&g), HTTP_HEAD_MAX - strlen(R("b.example")));
-		for (size_t at = 0; a[at] && rc == 0; at += step) {
+		for (size_t at = 0; at < strlen(a) && rc == 0; at += step) {
 			size_t n = strlen(a + at) < step ? strlen(a + at) : step;
 			rc = gate_answer(&g, a + at, n, &out, NULL);
 		}

@@ -1,6 +1,6 @@
 /*
- * The guest agent's own modules in a forked child, driven over a socket pair: everything of it but PID 1, its confinement
- * and the runtime around it.
+ * The guest agent's own modules in a forked child, driven over a socket pair: everything of it but PID 1, its
+ * confinement and the runtime around it.
  */
 #ifndef OCU_TESTS_SANDBOXD_GUEST_FIXTURE_H
 #define OCU_TESTS_SANDBOXD_GUEST_FIXTURE_H
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "sandboxd/guest/channel.h"
+#include "sandboxd/guest/files.h"
 #include "sandboxd/guest/frame.h"
 #include "sandboxd/guest/loop.h"
 #include "sandboxd/guest/proc.h"
@@ -37,6 +38,8 @@ static inline void guest_child(int fd)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(fd, 0);
+	/* Among others the test's own end, which would keep the channel from ever ending. */
+	close_range(3, ~0u, 0);
 	if (loop_init() < 0 || proc_init() < 0 || channel_init(0, request_handle) < 0)
 		_exit(99);
 	loop_run(proc_tick);
@@ -125,7 +128,8 @@ struct guest_run {
 	uint32_t timeout_ms, max_output;
 };
 
-static inline void guest_run_request(Ocu__Agent__Request *r, Ocu__Agent__Run *run, char **argv, const struct guest_run *what)
+static inline void guest_run_request(Ocu__Agent__Request *r, Ocu__Agent__Run *run, char **argv,
+                                     const struct guest_run *what)
 {
 	argv[0] = (char *)"/bin/sh";
 	argv[1] = (char *)"-c";
