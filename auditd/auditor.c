@@ -145,7 +145,7 @@ static void get_events(struct ocu_http_req *r, void *arg)
 	struct job *j = calloc(1, sizeof *j);
 	if (!j)
 		ocu_error_set(&err, OCU_E_NOMEM, "query");
-	if (err.code || read_query(r, &j->query, &err)) {
+	if (!j || read_query(r, &j->query, &err)) {
 		free(j);
 		ocu_http_reply_error(r, &err);
 		return;

@@ -11,7 +11,7 @@ const struct ocu_conf_opt auditd_options[] = {
      "HTTPS address of the read-only auditor interface; \"\" turns it off"},
     {"segment_size", OCU_CONF_SIZE, "64MiB", 64 << 10, INT64_C(4) << 30, NULL,
      "A segment file that has reached this size is followed by a new one"},
-    {"preallocate", OCU_CONF_SIZE, "1MiB", 0, 4 << 20, NULL,
+    {"preallocate", OCU_CONF_SIZE, "256KiB", 0, 4 << 20, NULL,
      "Zeros written ahead of the records at a time, which halves the cost of a sync; 0 writes none"},
     {"source_queue", OCU_CONF_SIZE, "16MiB", 64 << 10, 256 << 20, NULL,
      "Bytes of events one source may have waiting; more is refused as rate_limited"},

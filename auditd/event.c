@@ -5,7 +5,7 @@
 #include "auditd/event.h"
 
 #include <jansson.h>
-#include <string.h>
+#include <stdbool.h>
 
 #include "libocu/buf.h"
 #include "libocu/err.h"
@@ -39,14 +39,16 @@ static int drop_claims(json_t *event)
 	return dropped;
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void narrow(const char **data, size_t *len)
 {
-	static const char space[] = " \t\r\n";
-	while (*len && memchr(space, **data, 4)) {
+	for (; *len && is_space(**data); (*len)--)
 		(*data)++;
-		(*len)--;
-	}
-	while (*len && memchr(space, (*data)[*len - 1], 4))
+	while (*len && is_space((*data)[*len - 1]))
 		(*len)--;
 }
 

@@ -33,7 +33,7 @@ static int lane_new(struct lanes *l, const struct ocu_peer *peer, const char *na
 	struct lane *lane = calloc(1, sizeof *lane);
 	if (!lane)
 		return ocu_error_set(err, OCU_E_NOMEM, "audit source");
-	memcpy(lane->name, name, strlen(name));
+	snprintf(lane->name, sizeof lane->name, "%s", name);
 	lane->component = peer->component;
 	lane->tail = &lane->head;
 	l->lane[l->n++] = lane;

@@ -55,8 +55,10 @@ static int render(struct own *o, const struct ocu_event *ev, struct request **re
 	if (rc)
 		return rc;
 	struct request *r = request_new(1);
-	if (!r)
-		return ocu_error_set(err, OCU_E_NOMEM, "own event");
+	if (!r) {
+		ocu_error_set(err, OCU_E_NOMEM, "own event");
+		return OCU_E_NOMEM;
+	}
 	r->lane = o->lane;
 	r->wall_ms = ocu_wall_ms();
 	r->bytes = r->events[0].len = text.len;
@@ -79,7 +81,7 @@ static int put(struct own *o, struct request *r, struct ocu_error *err)
 void own_report(struct own *o, const struct ocu_event *ev)
 {
 	struct ocu_error err = {0};
-	struct request *r;
+	struct request *r = NULL;
 	if (render(o, ev, &r, &err))
 		metrics_suppressed(1);
 	else
@@ -108,7 +110,7 @@ int own_commit(struct own *o, const struct ocu_event *ev, struct ocu_error *err)
 {
 	struct waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 	struct ocu_error own = {0};
-	struct request *r;
+	struct request *r = NULL;
 	err = err ? err : &own;
 	int rc = render(o, ev, &r, err);
 	if (rc)

@@ -76,15 +76,11 @@ static int choose_end(struct recovery *r, int fd, const struct ocu_trail_slots *
 		snprintf(r->why, sizeof r->why, "%.150s",
 		         slots->why.code ? slots->why.text : "the two heads do not follow each other");
 	}
-	struct ocu_error first = {0};
-	int rc = try_head(r, fd, newest, &first);
-	if (rc == 0 || rc != OCU_E_CHAIN_BROKEN || !ocu_trail_slots_settled(slots)) {
-		if (rc && err)
-			*err = first;
+	int rc = try_head(r, fd, newest, err);
+	if (rc != OCU_E_CHAIN_BROKEN || !ocu_trail_slots_settled(slots))
 		return rc;
-	}
 	r->torn = true;
-	snprintf(r->why, sizeof r->why, "%.150s", first.text);
+	snprintf(r->why, sizeof r->why, "%.150s", err->text);
 	return try_head(r, fd, &slots->head[newest == &slots->head[0]], err);
 }
 
@@ -107,6 +103,8 @@ static int examine_tail(struct recovery *r, int fd, struct ocu_error *err)
 int recover_find(struct recovery *r, int dirfd, const struct ocu_jwks *keys, struct ocu_error *err)
 {
 	struct ocu_trail_slots slots;
+	struct ocu_error own = {0};
+	err = err ? err : &own;
 	memset(r, 0, sizeof *r);
 	int rc = ocu_trail_last_segment(dirfd, &r->segment, err);
 	if (rc || r->segment == 0)

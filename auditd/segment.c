@@ -14,7 +14,7 @@
 #include "libocu/err.h"
 #include "libocu/trail_segment.h"
 
-#define ZERO_BLOCK (64u << 10)
+#define ZERO_BLOCK ((size_t)64 << 10)
 #define ZERO_IOVS  64 /* so at most 4 MiB of zeros go with one write */
 
 static const char zeros[ZERO_BLOCK];

@@ -1,4 +1,5 @@
 /* trail_each: every record in order for showing and exporting, up to the newest head of each segment. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "libocu/cleanup.h"
@@ -19,8 +20,8 @@ static int one_record(struct reader *r, const char *line, size_t len, struct ocu
 	struct ocu_trail_record rec;
 	char source[OCU_TRAIL_SOURCE_MAX];
 	if (ocu_trail_record_parse(&rec, line, len, NULL) || rec.number != r->number + 1)
-		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "record %llu is malformed or missing",
-		                     (unsigned long long)(r->number + 1));
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "record %" PRIu64 " is malformed or missing",
+		                     r->number + 1);
 	r->number = rec.number;
 	memcpy(source, rec.source, rec.source_len);
 	source[rec.source_len] = '\0';

@@ -25,7 +25,7 @@ struct ocu_error;
 struct ocu_jwks;
 struct ocu_signer;
 
-#define OCU_TRAIL_SLOT       4096
+#define OCU_TRAIL_SLOT       ((size_t)4096)
 #define OCU_TRAIL_HEADER     (2 * OCU_TRAIL_SLOT)
 #define OCU_TRAIL_HEX        64
 #define OCU_TRAIL_ID_PREFIX  "trl_"

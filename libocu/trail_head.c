@@ -81,16 +81,19 @@ int ocu_trail_head_parse(struct ocu_trail_head *ret, const char slot[OCU_TRAIL_S
 	    !ocu_scan_lit(&s, ",\"state\":\"") || !scan_state(&s, &h.sealed) ||
 	    !ocu_scan_lit(&s, ",\"time\":\"") || !ocu_scan_time(&s, &time) ||
 	    !ocu_scan_lit(&s, ",\"kid\":\"") || !ocu_scan_copy(&s, sizeof h.kid, h.kid))
-		return ocu_error_set(err, OCU_E_PARSE, "not a head line");
+		goto malformed;
 	*signed_len = (size_t)(s.p - slot);
 	if (!scan_sig(&s, sig) || !ocu_scan_lit(&s, "}") || !scan_padding(&s))
-		return ocu_error_set(err, OCU_E_PARSE, "head line without a well-formed signature");
+		goto malformed;
 	memcpy(h.last.hex, last, OCU_TRAIL_HEX);
 	h.last.hex[OCU_TRAIL_HEX] = '\0';
 	memcpy(h.time, time, OCU_TRAIL_TIME);
 	h.time[OCU_TRAIL_TIME] = '\0';
 	*ret = h;
 	return 0;
+malformed:
+	ocu_error_set(err, OCU_E_PARSE, "not a well-formed head line");
+	return OCU_E_PARSE;
 }
 
 int ocu_trail_head_verify(struct ocu_trail_head *ret, const char slot[OCU_TRAIL_SLOT],

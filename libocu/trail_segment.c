@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +99,8 @@ int ocu_trail_read_at(int fd, void *buf, size_t len, uint64_t offset, struct ocu
 		if (n < 0)
 			return ocu_error_errno(err, OCU_E_IO, errno, "reading a segment");
 		if (n == 0)
-			return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the segment ends at byte %llu",
-			                     (unsigned long long)(offset + got));
+			return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the segment ends at byte %" PRIu64,
+			                     offset + got);
 		got += (size_t)n;
 	}
 	return 0;

@@ -5,6 +5,7 @@
  * is a failure.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -300,11 +301,10 @@ static void print(const struct options *o, const struct result *emitter, const s
 {
 	printf("{\"name\":\"audit\",\"inflight\":%u,\"event_bytes\":%zu,\"events_per_s\":%.0f,\"p50_us\":%u,"
 	       "\"p99_us\":%u,"
-	       "\"raw_events_per_s\":%.0f,\"raw_p50_us\":%u,\"raw_p99_us\":%u,\"acknowledged\":%llu,"
-	       "\"failed\":%llu}\n",
+	       "\"raw_events_per_s\":%.0f,\"raw_p50_us\":%u,\"raw_p99_us\":%u,\"acknowledged\":%" PRIu64
+	       ",\"failed\":%" PRIu64 "}\n",
 	       o->inflight, bytes, emitter->per_s, emitter->p50_us, emitter->p99_us, raw->per_s, raw->p50_us,
-	       raw->p99_us, (unsigned long long)(emitter->done + raw->done),
-	       (unsigned long long)(emitter->failed + raw->failed));
+	       raw->p99_us, emitter->done + raw->done, emitter->failed + raw->failed);
 }
 
 int main(int argc, char **argv)

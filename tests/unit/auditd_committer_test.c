@@ -69,13 +69,13 @@ static struct request *event_request(struct lane *lane, const char *session, con
 	return r;
 }
 
-#define THREADS 8
-#define EACH    500
+#define THREADS 8ul
+#define EACH    500ul
 
 static void *producer(void *arg)
 {
 	struct lane *lane = arg;
-	for (int i = 0; i < EACH; i++)
+	for (unsigned long i = 0; i < EACH; i++)
 		committer_put(committer, event_request(lane, "ses_x", "load"));
 	return NULL;
 }
@@ -83,11 +83,11 @@ static void *producer(void *arg)
 START_TEST(test_many_threads)
 {
 	pthread_t t[THREADS];
-	for (int i = 0; i < THREADS; i++)
+	for (unsigned long i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&t[i], NULL, producer,
 		                                lane_of(i % 2 ? OCU_COMP_GATEWAY : OCU_COMP_BROKERD)),
 		                 0);
-	for (int i = 0; i < THREADS; i++)
+	for (unsigned long i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	stop();
 	ck_assert_uint_eq(atomic_load(&acknowledged), THREADS * EACH);

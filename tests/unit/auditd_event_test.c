@@ -26,7 +26,7 @@ static void teardown(void)
 
 static struct ocu_buf good(void)
 {
-	struct ocu_buf b = OCU_BUF_INIT(OCU_EVENT_MAX * 2);
+	struct ocu_buf b = OCU_BUF_INIT((size_t)2 * OCU_EVENT_MAX);
 	af_event(&b, "ses_01JC0000000000000000000000", "true");
 	return b;
 }
