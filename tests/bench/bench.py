@@ -31,9 +31,9 @@ def record(name, unit, ours, peer, peer_name, aim, ok, higher=True):
           f"{'ok  ' if row['ok'] else 'MISS'} {aim}", flush=True)
 
 
-def load(port, conns, calls, tool, args="{}", session="", token=""):
+def load(port, conns, calls, tool, args="{}", chats=0, token=""):
     p = subprocess.run([str(BUILD / "bin/ocu-bench-mcp_load"), "-c", str(conns), "-n", str(calls), "-w", str(max(50, calls // 10)),
-                        "-t", tool, "-a", args, *(["-s", session] if session else []), "127.0.0.1", str(port)],
+                        "-t", tool, "-a", args, *(["-S", str(chats)] if chats else []), "127.0.0.1", str(port)],
                        capture_output=True, text=True, env=dict(os.environ, OCU_TOKEN=token), timeout=180)
     if p.returncode:
         raise RuntimeError(p.stdout + p.stderr)
@@ -113,22 +113,23 @@ def live_bundle(stack):
 
 
 def bench_calls(stack, noop, podman):
-    m = stack.mcp()
-    m.call("create_file", path="/workspace/small.txt", file_text="one\ntwo\nthree\n")
-    token, session = stack.token, m.session
+    token = stack.token
+    stack.mcp(chat="bench-0").bash("true")
     true, view = '{"command":"true"}', '{"path":"/workspace/small.txt"}'
     r = {k: [] for k in ("bash1", "bash32", "view1", "view32", "noop1", "noop32", "podman", "crun")}
     crun_exec = in_sandboxd(stack, "crun", "--root", str(stack.dir / "run/sandboxd/runtime"), "exec", live_bundle(stack).name,
                             "/bin/true")
+    for i in range(32):
+        stack.mcp(chat=f"bench-{i}").call("create_file", path="/workspace/small.txt", file_text="one\ntwo\nthree\n")
     for _ in range(RUNS):
-        r["bash1"].append(load(8080, 1, 1000, "bash_tool", true, session, token))
+        r["bash1"].append(load(8080, 1, 1000, "bash_tool", true, 1, token))
         if not podman.failed:
             r["podman"].append(podman.exec_ms(5))
         r["crun"].append(time_command(crun_exec, 10))
-        r["bash32"].append(load(8080, 32, 3000, "bash_tool", true, session, token))
+        r["bash32"].append(load(8080, 32, 3000, "bash_tool", true, 32, token))
         for n in (1, 32):
-            r[f"view{n}"].append(load(8080, n, 1000 * min(n, 5), "view", view, session, token))
-            r[f"noop{n}"].append(load(noop.PORT, n, 1000 * min(n, 5), "noop", "{}", "", noop.TOKEN))
+            r[f"view{n}"].append(load(8080, n, 1000 * min(n, 5), "view", view, n, token))
+            r[f"noop{n}"].append(load(noop.PORT, n, 1000 * min(n, 5), "noop", "{}", 0, noop.TOKEN))
     pick = lambda key, field, scale=1: [x[field] * scale for x in r[key]]  # noqa: E731
     bash_ms = pick("bash1", "p50_us", 1e-3)
     if r["podman"]:

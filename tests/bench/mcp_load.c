@@ -21,11 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REPLY_MAX 65536
-#define CONNS_MAX 256
+#define REPLY_MAX   65536
+#define REQUEST_MAX 16384
+#define CONNS_MAX   256
 
 struct conn {
 	int fd;
+	size_t request_len;
+	char request[REQUEST_MAX];
 	double started;
 	size_t len;
 	char reply[REPLY_MAX + 1];
@@ -33,8 +36,6 @@ struct conn {
 
 struct load {
 	struct sockaddr_in to;
-	char request[16384];
-	size_t request_len;
 	int epoll;
 	long warmup, wanted, done, bad;
 	double window_start;
@@ -55,11 +56,11 @@ static void die(const char *what)
 	exit(2);
 }
 
-static void fire(struct load *l, struct conn *c)
+static void fire(struct conn *c)
 {
 	c->len = 0;
 	c->started = now();
-	if (send(c->fd, l->request, l->request_len, MSG_NOSIGNAL) != (ssize_t)l->request_len)
+	if (send(c->fd, c->request, c->request_len, MSG_NOSIGNAL) != (ssize_t)c->request_len)
 		die("send");
 }
 
@@ -119,7 +120,7 @@ static void drain(struct load *l, struct conn *c)
 		return;
 	count(l, c);
 	if (l->done < l->warmup + l->wanted)
-		fire(l, c);
+		fire(c);
 }
 
 static int compare(const void *a, const void *b)
@@ -143,10 +144,10 @@ int main(int argc, char **argv)
 {
 	static struct load l = {.warmup = 100, .wanted = 1000};
 	static struct conn conns[CONNS_MAX];
-	const char *session = "", *tool = "noop", *args = "{}", *token = getenv("OCU_TOKEN");
+	const char *tool = "noop", *args = "{}", *token = getenv("OCU_TOKEN");
 	char body[8192];
-	int o, n = 1;
-	while ((o = getopt(argc, argv, "c:n:w:s:t:a:")) != -1)
+	int o, n = 1, chats = 0;
+	while ((o = getopt(argc, argv, "c:n:w:S:t:a:")) != -1)
 		switch (o) {
 		case 'c':
 			n = atoi(optarg);
@@ -157,8 +158,8 @@ int main(int argc, char **argv)
 		case 'w':
 			l.warmup = atol(optarg);
 			break;
-		case 's':
-			session = optarg;
+		case 'S':
+			chats = atoi(optarg);
 			break;
 		case 't':
 			tool = optarg;
@@ -181,14 +182,18 @@ int main(int argc, char **argv)
 	                   "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
 	                   "call\",\"params\":{\"name\":\"%s\",\"arguments\":%s}}",
 	                   tool, args);
-	l.request_len = (size_t)snprintf(
-	    l.request, sizeof l.request,
-	    "POST /mcp HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: application/json\r\n"
-	    "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n"
-	    "%s%s%s%s%s%sContent-Length: %d\r\n\r\n%s",
-	    argv[optind], argv[optind + 1], token ? "Authorization: Bearer " : "", token ? token : "",
-	    token ? "\r\n" : "", *session ? "Mcp-Session-Id: " : "", session, *session ? "\r\n" : "", len,
-	    body);
+	for (int i = 0; i < n; i++) {
+		char chat[64] = "";
+		if (chats)
+			snprintf(chat, sizeof chat, "X-Chat-Id: bench-%d\r\n", i % chats);
+		conns[i].request_len = (size_t)snprintf(
+		    conns[i].request, REQUEST_MAX,
+		    "POST /mcp HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: application/json\r\n"
+		    "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+		    "%s%s%s%sContent-Length: %d\r\n\r\n%s",
+		    argv[optind], argv[optind + 1], token ? "Authorization: Bearer " : "", token ? token : "",
+		    token ? "\r\n" : "", chat, len, body);
+	}
 	l.latency = calloc((size_t)l.wanted + CONNS_MAX, sizeof *l.latency);
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!l.latency || l.epoll < 0)
@@ -196,7 +201,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++)
 		dial(&l, &conns[i]);
 	for (int i = 0; i < n; i++)
-		fire(&l, &conns[i]);
+		fire(&conns[i]);
 	while (l.done < l.warmup + l.wanted) {
 		struct epoll_event ev[64];
 		int k = epoll_wait(l.epoll, ev, 64, 30000);
