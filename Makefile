@@ -93,7 +93,7 @@ lint: $(BUILD)/.deps-test $(PROTO_HEADERS) format-check check-layout  ## clang-t
 	  --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
 	  --suppress=varFuncNullUB -D__GNUC__ -I. -j2 $(filter %.c,$(C_FILES))
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$@" -- $(CPPFLAGS) $(PKG_CFLAGS) -std=gnu17 2>/dev/null' tidy
-	@git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs -r shellcheck
+	@git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs -r shellcheck -S warning
 check-layout:  ## no daemon includes another daemon; libocu includes none
 	@tests/support/check-layout
 
