@@ -20,7 +20,7 @@
 #include "operatord/pool.h"
 #include "operatord/rate.h"
 
-enum { DRAIN_MS = 4000, REFUSALS_A_SECOND = 20 };
+enum { DRAIN_MS = 2500, REFUSALS_A_SECOND = 20 };
 
 enum endpoint_id {
 #define X(handler, method, route, pool, schema) ENDPOINT_##handler,

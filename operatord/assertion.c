@@ -23,7 +23,7 @@
 #define TTL_MAX_S     60
 #define SLOTS         16384 /* over twice what ordinary requests can use in TTL_MAX_S */
 #define PROBES        256
-#define ORDINARY_RATE 100 /* a second */
+#define ORDINARY_RATE 100u /* a second */
 
 /* A used assertion: the first half of its jti's SHA-256. */
 struct used {
@@ -76,7 +76,7 @@ int assertions_open(struct assertions **ret, const char *pki_dir, const char *st
 	if (!a)
 		return ocu_error_set(err, OCU_E_NOMEM, "assertions");
 	pthread_mutex_init(&a->lock, NULL);
-	rate_init(&a->rate, ORDINARY_RATE, 2 * ORDINARY_RATE);
+	rate_init(&a->rate, ORDINARY_RATE, 2ull * ORDINARY_RATE);
 	if (snprintf(path, sizeof path, "%s/operator-jwks.json", pki_dir) >= (int)sizeof path)
 		rc = ocu_error_set(err, OCU_E_CONFIG, "pki_dir is too long");
 	else
@@ -134,7 +134,7 @@ static int use_up(struct assertions *a, const char *jti, int64_t exp_s, bool ord
 		return ocu_error_set(err, OCU_E_INTERNAL, "sha256");
 	pthread_mutex_lock(&a->lock);
 	if (ordinary && !rate_take(&a->rate, ocu_mono_ms()))
-		rc = ocu_error_set(err, OCU_E_RATE, "over %d operator requests a second", ORDINARY_RATE);
+		rc = ocu_error_set(err, OCU_E_RATE, "over %u operator requests a second", ORDINARY_RATE);
 	if (rc == 0)
 		rc = remember(a, digest, exp_s, err);
 	pthread_mutex_unlock(&a->lock);

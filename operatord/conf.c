@@ -18,7 +18,7 @@ static const char audiences_schema[] = "{\"type\":\"array\",\"minItems\":1,\"max
                                        "\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200}}";
 
 #define SECOND 1000ll
-#define MINUTE (60 * SECOND)
+#define MINUTE (60ll * SECOND)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
 #define KIB    1024ll

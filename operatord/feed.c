@@ -90,18 +90,46 @@ static void publish(struct feed *f, uint64_t epoch, Ocu__Denylist__Entry **added
 		nng_msg_free(msg);
 }
 
+/* Entries as protobuf takes them; wire_free() takes what wire_new() gave, also NULL. */
+struct wire {
+	Ocu__Denylist__Entry **list;
+	Ocu__Denylist__Entry entry[];
+};
+
+static struct wire *wire_new(const struct deny_entry *entries, size_t n)
+{
+	struct wire *w = calloc(1, sizeof *w + n * sizeof *w->entry);
+
+	if (!w)
+		return NULL;
+	w->list = calloc(n ? n : 1, sizeof *w->list);
+	if (!w->list) {
+		free(w);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		to_wire(&w->entry[i], &entries[i], entries[i].epoch);
+		w->list[i] = &w->entry[i];
+	}
+	return w;
+}
+
+static void wire_free(struct wire *w)
+{
+	if (w)
+		free(w->list);
+	free(w);
+}
+
 static void publish_added(struct feed *f, const struct deny_entry *entries, size_t n, uint64_t epoch)
 {
-	OCU_FREE Ocu__Denylist__Entry *wire = calloc(n, sizeof *wire);
-	OCU_FREE Ocu__Denylist__Entry **list = calloc(n, sizeof *list);
+	struct wire *w = wire_new(entries, n);
 
-	if (!wire || !list)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		to_wire(&wire[i], &entries[i], epoch);
-		list[i] = &wire[i];
-	}
-	publish(f, epoch, list, n, NULL, 0);
+	for (size_t i = 0; w && i < n; i++)
+		w->entry[i].epoch = epoch;
+	if (w)
+		publish(f, epoch, w->list, n, NULL, 0);
+	wire_free(w);
 }
 
 int feed_deny(struct feed *f, const struct deny_entry *entries, size_t n, uint64_t *epoch, bool *changed,
@@ -138,29 +166,21 @@ int feed_lift(struct feed *f, enum ocu_deny_kind kind, const char *value, uint64
 static void reply_whole(struct ocu_rpc_call *call, struct control *c, Ocu__Denylist__PullReply *p)
 {
 	OCU_FREE struct deny_entry *entries = NULL;
-	OCU_FREE Ocu__Denylist__Entry *wire = NULL;
-	OCU_FREE Ocu__Denylist__Entry **list = NULL;
 	struct ocu_error err = {0};
-	size_t n;
+	struct wire *w = NULL;
+	size_t n = 0;
 
-	if (registry_deny_list(c->registry, &entries, &n, &p->epoch, &err)) {
-		ocu_rpc_fail(call, &err);
-		return;
-	}
-	wire = calloc(n ? n : 1, sizeof *wire);
-	list = calloc(n ? n : 1, sizeof *list);
-	if (!wire || !list) {
+	if (registry_deny_list(c->registry, &entries, &n, &p->epoch, &err) == 0 &&
+	    !(w = wire_new(entries, n)))
 		ocu_error_set(&err, OCU_E_NOMEM, "denylist");
+	if (!w) {
 		ocu_rpc_fail(call, &err);
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		to_wire(&wire[i], &entries[i], entries[i].epoch);
-		list[i] = &wire[i];
-	}
-	p->entries = list;
+	p->entries = w->list;
 	p->n_entries = n;
 	ocu_rpc_reply(call, &p->base);
+	wire_free(w);
 }
 
 static void on_pull(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *arg)

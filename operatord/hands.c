@@ -2,6 +2,7 @@
 #include "operatord/hands.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ bool hands_take(struct hands *h, const char *session_id)
 	pthread_mutex_lock(&h->lock);
 	struct hand **p = find(h, session_id);
 	if (!*p && (*p = calloc(1, sizeof **p)))
-		strncpy((*p)->session_id, session_id, sizeof(*p)->session_id - 1);
+		snprintf((*p)->session_id, OCU_ID_MAX, "%s", session_id);
 	ok = *p != NULL;
 	if (ok)
 		(*p)->holders++;

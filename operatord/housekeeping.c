@@ -15,8 +15,8 @@
 #include "operatord/feed.h"
 #include "operatord/text.h"
 
-#define EVERY_MS   (10 * 60 * 1000ll)
-#define DAY_MS     (24 * 3600 * 1000ll)
+#define EVERY_MS   (10ll * 60 * 1000)
+#define DAY_MS     (24ll * 3600 * 1000)
 #define IMPORT_MAX 65536
 
 static void lift_spent(struct control *c)
@@ -25,7 +25,7 @@ static void lift_spent(struct control *c)
 	struct deny_entry *spent = NULL;
 	struct ocu_error err = {0};
 	size_t n = 0;
-	int rc = registry_deny_spent(c->registry, now - DAY_MS, now, &spent, &n, &err);
+	int rc = registry_deny_spent(c->registry, now - DAY_MS, now - DAY_MS, &spent, &n, &err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const struct fact f = {.resource = spent[i].value,

@@ -25,8 +25,9 @@
 static int record(struct control *c, const char *resource, const struct session *list, size_t n,
                   const struct kill_want *want, struct ocu_error *err)
 {
-	OCU_FREE struct evidence_item *items = calloc(n + 1, sizeof *items);
+	struct evidence_item *items = calloc(n + 1, sizeof *items);
 	size_t count = 0;
+	int rc;
 
 	if (!items)
 		return ocu_error_set(err, OCU_E_NOMEM, "kill");
@@ -46,7 +47,9 @@ static int record(struct control *c, const char *resource, const struct session 
 		     .trace_id = want->trace,
 		     .detail = json_pack("{ss ss ss}", "reason", want->reason, "caller", list[i].caller,
 		                         "container_name", list[i].container_name)}};
-	return evidence_commit_all(c->audit, items, count, err);
+	rc = evidence_commit_all(c->audit, items, count, err);
+	free(items);
+	return rc;
 }
 
 static struct deny_entry entry(enum ocu_deny_kind kind, const char *value, const struct kill_want *want)
@@ -64,8 +67,9 @@ static struct deny_entry entry(enum ocu_deny_kind kind, const char *value, const
 static int deny_all(struct control *c, struct session *list, size_t n, const struct kill_want *want,
                     uint64_t *epoch, struct ocu_error *err)
 {
-	OCU_FREE struct deny_entry *entries = calloc(n, sizeof *entries);
+	struct deny_entry *entries = calloc(n ? n : 1, sizeof *entries);
 	bool changed;
+	int rc;
 
 	if (!entries)
 		return ocu_error_set(err, OCU_E_NOMEM, "kill");
@@ -74,7 +78,9 @@ static int deny_all(struct control *c, struct session *list, size_t n, const str
 		if (list[i].state != SESSION_ENDING)
 			snprintf(list[i].reason, sizeof list[i].reason, "%s", entries[i].reason);
 	}
-	return feed_deny(c->feed, entries, n, epoch, &changed, err);
+	rc = feed_deny(c->feed, entries, n, epoch, &changed, err);
+	free(entries);
+	return rc;
 }
 
 static void first_of(struct ocu_error *err, int *rc, const struct ocu_error *failure)
@@ -90,15 +96,13 @@ static void first_of(struct ocu_error *err, int *rc, const struct ocu_error *fai
 static int kill_recorded(struct control *c, struct session *list, size_t n, const struct kill_want *want,
                          struct kill_result *ret, struct ocu_error *err)
 {
-	OCU_FREE struct cut *cuts = calloc(n ? n : 1, sizeof *cuts);
+	struct cut *cuts = calloc(n ? n : 1, sizeof *cuts);
 	struct ocu_error failure = {0};
 	int rc = 0;
 
 	if (!cuts)
 		return ocu_error_set(err, OCU_E_NOMEM, "kill");
 	ret->sessions = n;
-	if (n == 0)
-		return 0;
 	for (size_t i = 0; i < n; i++)
 		hands_take(c->hands, list[i].session_id);
 	/* Not being able to write it down does not keep the guest alive. */
@@ -115,6 +119,7 @@ static int kill_recorded(struct control *c, struct session *list, size_t n, cons
 			end_finish_later(c, &list[i], true);
 		hands_drop(c->hands, list[i].session_id);
 	}
+	free(cuts);
 	return rc;
 }
 
@@ -168,8 +173,6 @@ int kill_all(struct control *c, const struct kill_want *want, struct kill_result
 		rc = record(c, "*", list, n, want, err);
 	if (rc == 0)
 		rc = kill_recorded(c, list, n, want, ret, err);
-	if (rc == 0 && n == 0)
-		ret->epoch = registry_epoch(c->registry);
 	measure(ret, begin);
 	return rc;
 }
@@ -188,51 +191,60 @@ static int denied_sessions(struct control *c, enum ocu_deny_kind kind, const cha
 	rc = registry_session_get(c->registry, value, &s, err);
 	if (rc == OCU_E_NOT_FOUND || (rc == 0 && s.state == SESSION_ENDED))
 		return 0;
-	if (rc == 0 && !(*list = malloc(sizeof **list)))
-		rc = ocu_error_set(err, OCU_E_NOMEM, "kill");
-	if (rc == 0) {
-		**list = s;
-		*n = 1;
+	if (rc)
+		return rc;
+	struct session *one = malloc(sizeof *one);
+	if (!one)
+		return ocu_error_set(err, OCU_E_NOMEM, "kill");
+	*one = s;
+	*list = one;
+	*n = 1;
+	return 0;
+}
+
+/* Listed after the entry is in force: no session of this name can appear any more. */
+static int kill_named(struct control *c, enum ocu_deny_kind kind, const char *value,
+                      const struct kill_want *want, struct kill_result *ret, struct ocu_error *err)
+{
+	uint64_t begin = ocu_mono_ns();
+	struct session *list = NULL;
+	size_t n = 0;
+	int rc = denied_sessions(c, kind, value, &list, &n, err);
+
+	if (rc == 0 && n > 0) {
+		rc = record(c, value, list, n, want, err);
+		if (rc == 0)
+			rc = kill_recorded(c, list, n, want, ret, err);
+		measure(ret, begin);
 	}
+	free(list);
 	return rc;
 }
 
 int kill_denied(struct control *c, enum ocu_deny_kind kind, const char *value, const struct kill_want *want,
                 struct kill_result *ret, struct ocu_error *err)
 {
-	uint64_t begin = ocu_mono_ns();
 	const struct deny_entry e = entry(kind, value, want);
+	uint64_t epoch;
+	bool changed;
+	int rc;
+
+	*ret = (struct kill_result){0};
+	if (!value[0] || !text_ok(value, CALLER_MAX))
+		return ocu_error_set(err, OCU_E_PARAMS, "value: empty, over %d bytes, or not text",
+		                     CALLER_MAX);
 	const struct fact f = {.actor = want->actor,
 	                       .resource = value,
 	                       .session_id = kind == OCU_DENY_SESSION ? value : NULL,
 	                       .trace_id = want->trace,
 	                       .detail = json_pack("{si ss}", "kind", (int)kind, "reason", want->reason)};
-	OCU_FREE struct session *list = NULL;
-	uint64_t epoch;
-	bool changed;
-	size_t n = 0;
-	int rc;
-
-	if (!value[0] || !text_ok(value, CALLER_MAX)) {
-		json_decref(f.detail);
-		return ocu_error_set(err, OCU_E_PARAMS, "value: empty, over %d bytes, or not text",
-		                     CALLER_MAX);
-	}
 	rc = evidence_commit(c->audit, want->action, &f, err);
-	*ret = (struct kill_result){0};
 	if (rc == 0)
 		rc = feed_deny(c->feed, &e, 1, &epoch, &changed, err);
 	if (rc)
 		return rc;
-	/* Listed after the entry is in force: no session of this name can appear any more. */
-	rc = denied_sessions(c, kind, value, &list, &n, err);
-	if (rc == 0 && n > 0)
-		rc = record(c, value, list, n, want, err);
-	if (rc == 0 && n > 0)
-		rc = kill_recorded(c, list, n, want, ret, err);
+	rc = kill_named(c, kind, value, want, ret, err);
 	if (ret->epoch == 0)
 		ret->epoch = epoch;
-	if (n > 0)
-		measure(ret, begin);
 	return rc;
 }

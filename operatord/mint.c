@@ -10,8 +10,8 @@
 #include "libocu/jwt.h"
 #include "operatord/registry.h"
 
-#define GRANT_MAX_MS   (5 * 60 * 1000)
-#define SESSION_MAX_MS (60 * 60 * 1000)
+#define GRANT_MAX_MS   (5ll * 60 * 1000)
+#define SESSION_MAX_MS (60ll * 60 * 1000)
 
 struct mint {
 	struct ocu_signer *session, *caller;
@@ -77,17 +77,18 @@ int mint_grant(const struct mint *m, const struct session *s, const char *instan
                char **ret, uint32_t *ret_ttl_ms, struct ocu_error *err)
 {
 	char jti[OCU_ID_MAX];
-	int64_t now_ms = ocu_wall_ms(), iat = now_ms / 1000, ttl = seconds(ttl_ms, GRANT_MAX_MS);
+	int64_t now_ms = ocu_wall_ms();
+	json_int_t iat = now_ms / 1000, exp = iat + seconds(ttl_ms, GRANT_MAX_MS);
 	int rc;
 
 	ocu_id_new(OCU_ID_TOKEN, jti);
-	rc = sign(m->session,
-	          json_pack("{ss ss ss ss ss sI sI ss}", "iss", m->issuer, "aud", "ocu-exec", "sub",
-	                    s->caller, "sid", s->session_id, "inst", instance, "iat", (json_int_t)iat, "exp",
-	                    (json_int_t)(iat + ttl), "jti", jti),
-	          ret, err);
+	rc =
+	    sign(m->session,
+	         json_pack("{ss ss ss ss ss sI sI ss}", "iss", m->issuer, "aud", "ocu-exec", "sub", s->caller,
+	                   "sid", s->session_id, "inst", instance, "iat", iat, "exp", exp, "jti", jti),
+	         ret, err);
 	if (rc == 0)
-		*ret_ttl_ms = (uint32_t)((iat + ttl) * 1000 - now_ms);
+		*ret_ttl_ms = (uint32_t)(exp * 1000 - now_ms);
 	return rc;
 }
 
@@ -95,28 +96,27 @@ int mint_session_jwt(const struct mint *m, const struct session *s, int64_t ttl_
                      struct ocu_error *err)
 {
 	char jti[OCU_ID_MAX];
-	int64_t iat = ocu_wall_s(), ttl = seconds(ttl_ms, SESSION_MAX_MS);
+	json_int_t iat = ocu_wall_s(), exp = iat + seconds(ttl_ms, SESSION_MAX_MS);
 
 	ocu_id_new(OCU_ID_TOKEN, jti);
 	return sign(m->session,
 	            json_pack("{ss ss ss ss sI sI ss}", "iss", m->issuer, "aud", "ocu-session", "sub",
-	                      s->container_name, "sid", s->session_id, "iat", (json_int_t)iat, "exp",
-	                      (json_int_t)(iat + ttl), "jti", jti),
+	                      s->container_name, "sid", s->session_id, "iat", iat, "exp", exp, "jti", jti),
 	            ret, err);
 }
 
 int mint_caller_token(const struct mint *m, const char *caller, const json_t *audiences, int64_t ttl_ms,
                       char jti[OCU_ID_MAX], int64_t *ret_expires_ms, char **ret, struct ocu_error *err)
 {
-	int64_t iat = ocu_wall_s(), ttl = seconds(ttl_ms, INT64_MAX);
+	json_int_t iat = ocu_wall_s(), exp = iat + seconds(ttl_ms, INT64_MAX);
 	int rc;
 
 	ocu_id_new(OCU_ID_TOKEN, jti);
 	rc = sign(m->caller,
 	          json_pack("{ss sO ss sI sI ss}", "iss", m->caller_issuer, "aud", audiences, "sub", caller,
-	                    "iat", (json_int_t)iat, "exp", (json_int_t)(iat + ttl), "jti", jti),
+	                    "iat", iat, "exp", exp, "jti", jti),
 	          ret, err);
 	if (rc == 0)
-		*ret_expires_ms = (iat + ttl) * 1000;
+		*ret_expires_ms = exp * 1000;
 	return rc;
 }

@@ -98,13 +98,16 @@ static size_t rules_fill(struct rules *r, const json_t *allow)
 	const json_t *item, *port;
 	size_t i, k;
 
-	json_array_foreach((json_t *)allow, i, item)
+	json_array_foreach(allow, i, item)
 	{
 		ocu__edge__rule__init(&r->rule[i]);
 		r->rule[i].host = (char *)ocu_json_str(item, "host", "");
 		r->rule[i].ports = r->ports[i];
 		json_array_foreach(json_object_get(item, "ports"), k, port)
-		    r->ports[i][r->rule[i].n_ports++] = (uint32_t)json_integer_value(port);
+		{
+			r->ports[i][k] = (uint32_t)json_integer_value(port);
+		}
+		r->rule[i].n_ports = json_array_size(json_object_get(item, "ports"));
 		r->list[i] = &r->rule[i];
 	}
 	return json_array_size(allow);

@@ -12,6 +12,7 @@
 #include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
+#include "libocu/metrics.h"
 #include "operatord/control.h"
 #include "operatord/ends.h"
 #include "operatord/evidence.h"
@@ -144,6 +145,7 @@ int reconcile_once(struct reconcile *r, struct ocu_error *err)
 		rc = registry_session_list(c->registry, &live, &list, &n, err);
 	if (rc)
 		return rc;
+	ocu_gauge_set(ocu_gauge("ocu_sessions_live", NULL, "Sessions that start, run or end"), (int64_t)n);
 	rc = view_refresh(&r->view, c, err);
 	if (r->view.sandboxes)
 		look_at_tier(r);

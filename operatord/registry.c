@@ -251,15 +251,25 @@ static int rebase_body(struct registry *r, void *arg, struct ocu_error *err)
 	return rc ? rc : registry_fact_set_held(r, "boot", arg, err);
 }
 
+static int read_boot_id(char *out, size_t size, struct ocu_error *err)
+{
+	OCU_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, out, size - 1) : -1;
+
+	if (n <= 0)
+		return ocu_error_errno(err, OCU_E_IO, errno, "reading the kernel's boot id");
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	return 0;
+}
+
 static int rebase_after_reboot(struct registry *r, struct ocu_error *err)
 {
-	char now[64] = "", then[64];
-	OCU_FILE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char now[64], then[64];
+	int rc = read_boot_id(now, sizeof now, err);
 
-	if (!f || !fgets(now, sizeof now, f))
-		return ocu_error_errno(err, OCU_E_IO, errno, "reading the kernel's boot id");
-	now[strcspn(now, "\n")] = '\0';
-	int rc = registry_fact_get(r, "boot", then, sizeof then, err);
+	if (rc == 0)
+		rc = registry_fact_get(r, "boot", then, sizeof then, err);
 	if (rc == 0 && strcmp(now, then) != 0)
 		rc = registry_write(r, GATE_ORDINARY, rebase_body, now, err);
 	return rc;

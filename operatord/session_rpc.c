@@ -220,22 +220,26 @@ static void on_destroy(struct ocu_rpc_call *call, const ProtobufCMessage *req, v
 	const Ocu__Session__DestroyRequest *q = (const Ocu__Session__DestroyRequest *)req;
 	Ocu__Session__DestroyReply reply = OCU__SESSION__DESTROY_REPLY__INIT;
 	struct control *c = arg;
-	struct destroying *d = calloc(1, sizeof *d);
+	struct destroying *d;
 	struct ocu_error err = {0};
-	int rc = d ? to_destroy(c, q, &d->session, &err) : ocu_error_set(&err, OCU_E_NOMEM, "destroy");
-	bool gone = !q->session_id[0] && (rc == OCU_E_NOT_FOUND || rc == OCU_E_SESSION_DENIED);
+	struct session s;
+	int rc = to_destroy(c, q, &s, &err);
 
-	if (rc == 0) {
-		*d = (struct destroying){.call = call, .control = c, .session = d->session};
+	if (!q->session_id[0] && (rc == OCU_E_NOT_FOUND || rc == OCU_E_SESSION_DENIED)) {
+		ocu_rpc_reply(call, &reply.base);
+		return;
+	}
+	d = rc ? NULL : malloc(sizeof *d);
+	if (d) {
+		*d = (struct destroying){.call = call, .control = c, .session = s};
 		rc = pool_submit(c->ends, destroy_run, d, &err);
+	} else if (rc == 0) {
+		rc = ocu_error_set(&err, OCU_E_NOMEM, "destroy");
 	}
 	if (rc == 0)
 		return;
 	free(d);
-	if (gone)
-		ocu_rpc_reply(call, &reply.base);
-	else
-		refuse(call, "session.destroy", &err);
+	refuse(call, "session.destroy", &err);
 }
 
 static const struct ocu_rpc_entry table[] = {{&ocu_m_session_create, on_create},

@@ -140,7 +140,10 @@ static void show_list(const char *title, const json_t *names)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach(names, i, name) printf("%s %s\n", title, json_string_value(name));
+	json_array_foreach(names, i, name)
+	{
+		printf("%s %s\n", title, json_string_value(name));
+	}
 }
 
 static void report(const struct init *in)

@@ -80,7 +80,7 @@ void show_table(const struct column *columns, const json_t *rows)
 	size_t ncolumns = 0, i;
 	const json_t *row;
 
-	for (; columns[ncolumns].title && ncolumns < 16; ncolumns++)
+	for (; ncolumns < 16 && columns[ncolumns].title; ncolumns++)
 		width[ncolumns] = width_of(columns[ncolumns].title);
 	json_array_foreach(rows, i, row)
 	{

@@ -103,9 +103,9 @@ START_TEST(times)
 	ck_assert_int_eq(duration_parse("1s", &s), 0);
 	ck_assert_int_eq(s, 1);
 	ck_assert_int_eq(duration_parse("90d", &s), 0);
-	ck_assert_int_eq(s, 90 * 86400);
+	ck_assert_int_eq(s, 90l * 86400);
 	ck_assert_int_eq(duration_parse("12h", &s), 0);
-	ck_assert_int_eq(s, 12 * 3600);
+	ck_assert_int_eq(s, 12l * 3600);
 	static const char *const bad[] = {"",    "s",    "0s",   "-1s",  "1",
 	                                  "1w",  "1s ",  "1ss",  "401d", "99999999999999999999d",
 	                                  " 1s", "0x1s", "1.5h", "+1s"};

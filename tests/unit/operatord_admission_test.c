@@ -16,20 +16,20 @@ START_TEST(the_matrix)
 {
 	static const struct {
 		enum profile profile;
-		const char *tier;
 		int want;
+		const char *tier;
 	} rows[] = {
-	    {PROFILE_TRUSTED_OPERATOR, "runc", 0},
-	    {PROFILE_TRUSTED_OPERATOR, "gvisor", 0},
-	    {PROFILE_TRUSTED_OPERATOR, "microvm", 0},
-	    {PROFILE_TRUSTED_OPERATOR, "", OCU_E_TIER},
-	    {PROFILE_TRUSTED_OPERATOR, "RUNC", OCU_E_TIER},
-	    {PROFILE_INTERNAL_WORKFORCE, "runc", OCU_E_TIER},
-	    {PROFILE_INTERNAL_WORKFORCE, "gvisor", 0},
-	    {PROFILE_INTERNAL_WORKFORCE, "microvm", 0},
-	    {PROFILE_UNTRUSTED, "runc", OCU_E_TIER},
-	    {PROFILE_UNTRUSTED, "gvisor", OCU_E_TIER},
-	    {PROFILE_UNTRUSTED, "microvm", 0},
+	    {PROFILE_TRUSTED_OPERATOR, 0, "runc"},
+	    {PROFILE_TRUSTED_OPERATOR, 0, "gvisor"},
+	    {PROFILE_TRUSTED_OPERATOR, 0, "microvm"},
+	    {PROFILE_TRUSTED_OPERATOR, OCU_E_TIER, ""},
+	    {PROFILE_TRUSTED_OPERATOR, OCU_E_TIER, "RUNC"},
+	    {PROFILE_INTERNAL_WORKFORCE, OCU_E_TIER, "runc"},
+	    {PROFILE_INTERNAL_WORKFORCE, 0, "gvisor"},
+	    {PROFILE_INTERNAL_WORKFORCE, 0, "microvm"},
+	    {PROFILE_UNTRUSTED, OCU_E_TIER, "runc"},
+	    {PROFILE_UNTRUSTED, OCU_E_TIER, "gvisor"},
+	    {PROFILE_UNTRUSTED, 0, "microvm"},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -81,7 +81,7 @@ START_TEST(configuration)
 
 	ck_assert_msg(load("", &s) == 0, "%s", err.text);
 	ck_assert_int_eq(s.profile, PROFILE_TRUSTED_OPERATOR);
-	ck_assert_int_eq(s.session_idle_ms, 15 * 60 * 1000);
+	ck_assert_int_eq(s.session_idle_ms, 15l * 60 * 1000);
 	ck_assert_int_eq(s.session_max_ms, 0);
 	ck_assert_int_eq(s.grant_ttl_ms, 60000);
 	/* Asking for a route marks activity, so a grant must not outlive the idle limit. */
