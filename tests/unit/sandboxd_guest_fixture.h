@@ -159,7 +159,7 @@ static inline Ocu__Agent__Reply *guest_sh(struct guest *g, struct guest_run what
 
 static inline int guest_said(const ProtobufCBinaryData *b, const char *text)
 {
-	return b->len == strlen(text) && memcmp(b->data, text, b->len) == 0;
+	return b->len == strlen(text) && (b->len == 0 || memcmp(b->data, text, b->len) == 0);
 }
 
 #endif
