@@ -36,7 +36,12 @@ struct guest {
 
 static inline void guest_child(int fd)
 {
+	const struct sigaction dflt = {.sa_handler = SIG_DFL};
+
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* As the agent's main does: whoever runs the tests may ignore signals. */
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &dflt, NULL);
 	dup2(fd, 0);
 	/* Among others the test's own end, which would keep the channel from ever ending. */
 	close_range(3, ~0u, 0);
