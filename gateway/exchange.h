@@ -42,7 +42,7 @@ struct call {
 	char grant[4097];
 	json_t *arguments;
 	uint64_t started_ms, reported_ms; /* monotonic; of the last progress */
-	struct call *prev, *next; /* inflight's list */
+	struct call *prev, *next;         /* inflight's list */
 };
 
 int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http,

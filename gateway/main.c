@@ -19,7 +19,7 @@
 #include "libocu/log.h"
 #include "libocu/pki.h"
 
-#define DRAIN_MS 8000
+#define DRAIN_MS      8000
 #define START_WAIT_MS 5000
 
 static int ready(void *arg, char *why, size_t size)
@@ -59,14 +59,11 @@ static int open_resources(struct gateway *g, struct ocu_error *err)
 
 static int drop_rights(struct gateway *g, struct ocu_error *err)
 {
-	const struct ocu_jail_path paths[] = {{g->d.state_dir, true},
-	                                      {ocu_conf_str(g->d.conf, "pki_dir"), false},
-	                                      {"/etc", false},
-	                                      {"/usr", false},
-	                                      {"/lib", false},
-	                                      {"/proc/self", false},
-	                                      {"/dev/urandom", false},
-	                                      {NULL, false}};
+	const struct ocu_jail_path paths[] = {
+	    {g->d.state_dir, true},  {ocu_conf_str(g->d.conf, "pki_dir"), false},
+	    {"/etc", false},         {"/usr", false},
+	    {"/lib", false},         {"/proc/self", false},
+	    {"/dev/urandom", false}, {NULL, false}};
 	struct ocu_jail jail = {.run_as = ocu_conf_str(g->d.conf, "run_as"), .paths = paths};
 	int abi;
 	return ocu_jail_enter(&jail, &abi, err);
@@ -131,7 +128,8 @@ int main(int argc, char **argv)
 	ocu_daemon_init(&g.d, argc, argv, &gateway_spec);
 	if (open_resources(&g, &err) || drop_rights(&g, &err) || connect_peers(&g, &err) || serve(&g, &err))
 		ocu_daemon_fatal(&g.d, &err);
-	/* A gateway without operatord serves too, and refuses; readiness is held back only so that starting in order works. */
+	/* A gateway without operatord serves too, and refuses; readiness is held back only so that starting
+	 * in order works. */
 	if (ocu_denylist_wait(g.denylist, START_WAIT_MS, &err))
 		ocu_log_error(OCU_LOG_WARN, "gateway.degraded", NULL, &err);
 	ocu_daemon_ready(&g.d);

@@ -79,7 +79,7 @@ const struct tool tool_view = {
         "[first, last] selects lines, counted from 1; -1 as last means to the end.",
     .input = "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"path\"],\"properties\":"
              "{" PATH_PROPERTY ",\"view_range\":{\"type\":\"array\",\"minItems\":2,\"maxItems\":2,\"items\":{"
-                               "\"type\":\"integer\",\"minimum\":-1,"
+             "\"type\":\"integer\",\"minimum\":-1,"
              "\"maximum\":2147483647},\"description\":\"First and last line; -1 as last: to the "
              "end\"}," DESCRIPTION_PROPERTY "}}",
     .output = "{\"type\":\"object\",\"required\":[\"content\",\"is_directory\"],\"properties\":{\"content\":{"
@@ -120,10 +120,9 @@ const struct tool tool_create_file = {
     .name = "create_file",
     .title = "Create a file",
     .description = "Writes a text file, making its parent folders; an existing file is replaced.",
-    .input =
-        "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"path\",\"file_text\"],"
-        "\"properties\":{" PATH_PROPERTY ",\"file_text\":{\"type\":\"string\",\"maxLength\":262144,"
-                                         "\"description\":\"The whole content\"}," DESCRIPTION_PROPERTY "}}",
+    .input = "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"path\",\"file_text\"],"
+             "\"properties\":{" PATH_PROPERTY ",\"file_text\":{\"type\":\"string\",\"maxLength\":262144,"
+             "\"description\":\"The whole content\"}," DESCRIPTION_PROPERTY "}}",
     .output = "{\"type\":\"object\",\"required\":[\"size\",\"replaced\"],\"properties\":{\"size\":{\"type\":"
               "\"integer\"},"
               "\"replaced\":{\"type\":\"boolean\"}}}",

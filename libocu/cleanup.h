@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #define OCU_CLEANUP(fn) __attribute__((cleanup(fn)))
-#define ocu_steal(pp)                                                                                          \
-	({                                                                                                     \
-		__auto_type ocu_steal_p_ = (pp);                                                               \
-		__auto_type ocu_steal_v_ = *ocu_steal_p_;                                                      \
-		*ocu_steal_p_ = NULL;                                                                          \
-		ocu_steal_v_;                                                                                  \
+#define ocu_steal(pp)                                                                                        \
+	({                                                                                                   \
+		__auto_type ocu_steal_p_ = (pp);                                                             \
+		__auto_type ocu_steal_v_ = *ocu_steal_p_;                                                    \
+		*ocu_steal_p_ = NULL;                                                                        \
+		ocu_steal_v_;                                                                                \
 	})
 
 static inline void ocu_cleanup_free(void *p)

@@ -16,9 +16,9 @@ int64_t ocu_wall_ms(void);
 int64_t ocu_wall_s(void);
 /* RFC 3339 UTC with milliseconds, "2026-11-23T20:51:00.123Z"; out must hold 32 bytes. */
 void ocu_time_rfc3339(int64_t wall_ms, char out[32]);
-/* Persist/restore the floor across restarts (state_dir/clock-floor). Missing file is not an error; anything but
- * one number of milliseconds in it is (OCU_E_PARSE). A floor saved while the machine's clock was far ahead holds until
- * the file is removed. */
+/* Persist/restore the floor across restarts (state_dir/clock-floor). Missing file is not an error; anything
+ * but one number of milliseconds in it is (OCU_E_PARSE). A floor saved while the machine's clock was far
+ * ahead holds until the file is removed. */
 struct ocu_error;
 int ocu_clock_floor_load(const char *path, struct ocu_error *err);
 int ocu_clock_floor_save(const char *path, struct ocu_error *err);

@@ -217,7 +217,9 @@ int ocu_denylist_wait(struct ocu_denylist *d, unsigned timeout_ms, struct ocu_er
 		if (!ocu_cond_wait_until(&d->heard_first, &d->wait_lock, &end))
 			break;
 	pthread_mutex_unlock(&d->wait_lock);
-	return heard ? 0 : ocu_error_set(err, OCU_E_UNAVAILABLE, "operatord's denylist did not arrive in %u ms", timeout_ms);
+	return heard ? 0
+	             : ocu_error_set(err, OCU_E_UNAVAILABLE, "operatord's denylist did not arrive in %u ms",
+	                             timeout_ms);
 }
 
 uint64_t ocu_denylist_epoch(struct ocu_denylist *d)

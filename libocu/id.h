@@ -1,4 +1,5 @@
-/* id: ULID identifiers (Crockford base32, 26 characters, monotonic within a millisecond) with a type prefix. */
+/* id: ULID identifiers (Crockford base32, 26 characters, monotonic within a millisecond) with a type prefix.
+ */
 #ifndef OCU_ID_H
 #define OCU_ID_H
 

@@ -17,8 +17,8 @@ struct ocu_buf;
 int ocu_json_parse(const char *data, size_t len, size_t max, json_t **ret, struct ocu_error *err);
 /* Whole file, at most max bytes. */
 int ocu_json_load_file(const char *path, size_t max, json_t **ret, struct ocu_error *err);
-/* Compact dump, keys in insertion order. Appends nothing on failure: OCU_E_TOO_LARGE, OCU_E_NOMEM, or OCU_E_INVALID
- * for a tree that is deeper than ocu_json_parse() takes. */
+/* Compact dump, keys in insertion order. Appends nothing on failure: OCU_E_TOO_LARGE, OCU_E_NOMEM, or
+ * OCU_E_INVALID for a tree that is deeper than ocu_json_parse() takes. */
 int ocu_json_dump(const json_t *j, struct ocu_buf *out);
 /* The same for a value that will stand inside that many levels of other text. */
 int ocu_json_dump_within(const json_t *j, int levels, struct ocu_buf *out);

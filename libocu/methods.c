@@ -12,13 +12,13 @@
 #include "proto/mount.pb-c.h"
 #include "proto/session.pb-c.h"
 
-#define X(sym, num, text, who, type)                                                                           \
-	const struct ocu_rpc_method ocu_m_##sym = {                                                            \
-	    .id = (num),                                                                                       \
-	    .name = (text),                                                                                    \
-	    .peers = (who),                                                                                    \
-	    .request = &type##_request__descriptor,                                                            \
-	    .reply = &type##_reply__descriptor,                                                                \
+#define X(sym, num, text, who, type)                                                                         \
+	const struct ocu_rpc_method ocu_m_##sym = {                                                          \
+	    .id = (num),                                                                                     \
+	    .name = (text),                                                                                  \
+	    .peers = (who),                                                                                  \
+	    .request = &type##_request__descriptor,                                                          \
+	    .reply = &type##_reply__descriptor,                                                              \
 	};
 OCU_METHOD_TABLE(X)
 #undef X

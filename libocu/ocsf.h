@@ -1,7 +1,7 @@
 /*
  * ocsf: the audit event, as OCSF v1.x JSON with the mandatory envelope (NFR-MAINT-AUDIT-SCHEMA): trace_id,
- * session_id, actor_id, resource, action, outcome. This is the Published Language between execution and evidence;
- * the two share nothing else.
+ * session_id, actor_id, resource, action, outcome. This is the Published Language between execution and
+ * evidence; the two share nothing else.
  */
 #ifndef OCU_OCSF_H
 #define OCU_OCSF_H
@@ -35,18 +35,18 @@ struct ocu_event {
 	const char *session_id; /* "" when none */
 	const char *trace_id;   /* "" : one is made */
 	enum ocu_outcome outcome;
-	int reason;             /* OCU_E code for failure and denied, else 0 */
-	const json_t *detail;   /* object, borrowed; goes to "unmapped"; at most 16 KiB dumped */
+	int reason;           /* OCU_E code for failure and denied, else 0 */
+	const json_t *detail; /* object, borrowed; goes to "unmapped"; at most 16 KiB dumped */
 };
 
 #define OCU_EVENT_MAX 32768 /* bytes of one event's JSON */
 
-/* Appends the event; never fails on content (strings are cut to 1 KiB each and made valid UTF-8), only on the size or
- * depth of detail or a full buffer; what it appended is then to be thrown away. Strings may be NULL: an actor or action
- * that is empty reads "unknown". */
+/* Appends the event; never fails on content (strings are cut to 1 KiB each and made valid UTF-8), only on the
+ * size or depth of detail or a full buffer; what it appended is then to be thrown away. Strings may be NULL:
+ * an actor or action that is empty reads "unknown". */
 int ocu_event_render(const struct ocu_event *ev, struct ocu_buf *out, struct ocu_error *err);
-/* Checks what auditd insists on before it accepts an event: object, class_uid, metadata.version, time, the six
- * mandatory members with the right types. */
+/* Checks what auditd insists on before it accepts an event: object, class_uid, metadata.version, time, the
+ * six mandatory members with the right types. */
 int ocu_event_check(const json_t *event, struct ocu_error *err);
 
 #endif

@@ -46,12 +46,13 @@ struct ocu_rpc_server_opts {
 	void *arg;
 	unsigned workers;  /* threads running handlers; 0: 8 */
 	unsigned inflight; /* requests accepted and not yet answered; more wait in the peer; 0: 256 */
-	/* A refused request, or (method 0) a connection refused in its handshake: peer is NULL when unknown. Runs on a
-	 * worker. May be NULL. */
+	/* A refused request, or (method 0) a connection refused in its handshake: peer is NULL when unknown.
+	 * Runs on a worker. May be NULL. */
 	void (*refused)(const struct ocu_peer *peer, uint32_t method, const struct ocu_error *why, void *arg);
 };
 
-int ocu_rpc_server_start(struct ocu_rpc_server **ret, const struct ocu_rpc_server_opts *o, struct ocu_error *err);
+int ocu_rpc_server_start(struct ocu_rpc_server **ret, const struct ocu_rpc_server_opts *o,
+                         struct ocu_error *err);
 /* Stops accepting, waits at most drain_ms for calls in flight, frees. Calls kept by handlers must be answered
  * before this returns; answering later is safe and does nothing. */
 void ocu_rpc_server_stop(struct ocu_rpc_server *s, unsigned drain_ms);
@@ -59,7 +60,8 @@ int ocu_rpc_server_port(const struct ocu_rpc_server *s);
 
 const struct ocu_peer *ocu_rpc_call_peer(const struct ocu_rpc_call *c);
 const char *ocu_rpc_call_trace(const struct ocu_rpc_call *c);
-uint32_t ocu_rpc_call_remaining_ms(const struct ocu_rpc_call *c); /* until the caller's deadline; 0 when past */
+uint32_t
+ocu_rpc_call_remaining_ms(const struct ocu_rpc_call *c); /* until the caller's deadline; 0 when past */
 void ocu_rpc_reply(struct ocu_rpc_call *c, const ProtobufCMessage *reply);
 void ocu_rpc_fail(struct ocu_rpc_call *c, const struct ocu_error *err); /* text cut at 1 KiB */
 
@@ -72,7 +74,8 @@ struct ocu_rpc_client_opts {
 };
 
 /* Starts dialling in the background and keeps redialling (100 ms to 2 s). */
-int ocu_rpc_client_new(struct ocu_rpc_client **ret, const struct ocu_rpc_client_opts *o, struct ocu_error *err);
+int ocu_rpc_client_new(struct ocu_rpc_client **ret, const struct ocu_rpc_client_opts *o,
+                       struct ocu_error *err);
 void ocu_rpc_client_free(struct ocu_rpc_client *c); /* pending calls end with OCU_E_CANCELLED first */
 int ocu_rpc_client_connected(const struct ocu_rpc_client *c);
 /* Blocks until connected or timeout_ms passed: 0 or OCU_E_UNAVAILABLE. */

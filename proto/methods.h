@@ -1,7 +1,7 @@
 /*
- * Every RPC of the system: number, who may send it, request and reply. This list is the whole of what daemons can
- * ask of each other; each daemon serves the rows of its own bus. X(symbol, number, "name", peers, type prefix).
- * The peers here are the outer bound, enforced by the server for every row.
+ * Every RPC of the system: number, who may send it, request and reply. This list is the whole of what daemons
+ * can ask of each other; each daemon serves the rows of its own bus. X(symbol, number, "name", peers, type
+ * prefix). The peers here are the outer bound, enforced by the server for every row.
  */
 #ifndef OCU_PROTO_METHODS_H
 #define OCU_PROTO_METHODS_H
