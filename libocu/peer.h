@@ -6,8 +6,8 @@
 
 #define OCU_COMPONENTS(X)                                                                                    \
 	X(GATEWAY, "gateway")                                                                                \
-	X(OPERATORD, "operatord") X(BROKERD, "brokerd") X(SANDBOXD, "sandboxd") X(EGRESSD, "egressd")        \
-	    X(AUDITD, "auditd")
+	X(OPERATORD, "operatord")                                                                            \
+	X(BROKERD, "brokerd") X(SANDBOXD, "sandboxd") X(EGRESSD, "egressd") X(AUDITD, "auditd")
 
 enum ocu_component {
 	OCU_COMP_NONE = 0,
