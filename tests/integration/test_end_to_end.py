@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from stack import SdkClient, Stack, eventually, program
+from stack import McpError, SdkClient, Stack, eventually, program
 
 PROGRAM = "import sys\nprint('hello', sys.argv[1])\n"
 
@@ -104,6 +104,22 @@ def trail(stack, session, tmp_path):
 def verify(stack, folder):
     return subprocess.run([program("occ"), "--deployment", stack.etc, "audit", "verify", "--dir", folder],
                           capture_output=True, text=True, timeout=60)
+
+
+def test_kill_all_ends_every_session(fresh):
+    clients = [fresh.mcp(chat=f"chat-{i}") for i in range(4)]
+    for m in clients:
+        m.bash("(sleep 9753 &); true")
+    t0 = time.monotonic()
+    fresh.occ("kill", "--all", "--yes")
+    assert time.monotonic() - t0 < 2
+    eventually(lambda: subprocess.run(["pgrep", "-f", "sleep 9753"], capture_output=True).returncode == 1, timeout=2)
+    assert [s for s in fresh.sessions() if s["state"] == "active"] == []
+    for m in clients:
+        with pytest.raises(McpError) as e:
+            m.bash("true")
+        assert e.value.data["reason"] == "session_denylisted"
+    assert fresh.mcp(chat="another").bash("echo on") == "on\n"
 
 
 def test_progress_comes_as_sse(stack):
