@@ -293,6 +293,9 @@ void ocu_daemon_wait(struct ocu_daemon *d)
 	arm_watchdog();
 	notify(d, "STOPPING=1");
 	ocu_log(OCU_LOG_INFO, "daemon.stopping", NULL, NULL);
+	/* Its readiness asks parts of the daemon that are about to go. */
+	ocu_httpd_stop(d->metrics, DRAIN_MS);
+	d->metrics = NULL;
 }
 
 void ocu_daemon_stop(struct ocu_daemon *d)
