@@ -14,7 +14,7 @@
 #include "libocu/err.h"
 
 /* Descriptors that connections may not take: listeners, lookups, RPC, the trail. */
-#define DESCRIPTORS_KEPT 256u
+#define DESCRIPTORS_KEPT 256ul
 
 static const char resolver_list[] =
     "{\"type\":\"array\",\"maxItems\":8,\"items\":{\"type\":\"string\",\"minLength\":7,"
@@ -69,12 +69,11 @@ static int families(const struct ocu_conf *c)
 /* The list as c-ares takes it; NULL for an empty one. */
 static int resolver_csv(const struct ocu_conf *c, char **ret, struct ocu_error *err)
 {
-	const json_t *list = ocu_conf_json(c, "resolvers"), *item;
+	const json_t *list = ocu_conf_json(c, "resolvers");
 	OCU_BUF struct ocu_buf b = OCU_BUF_INIT(1024);
-	size_t i;
 
-	json_array_foreach((json_t *)list, i, item)
-	    ocu_buf_printf(&b, "%s%s", i ? "," : "", json_string_value(item));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		ocu_buf_printf(&b, "%s%s", i ? "," : "", json_string_value(json_array_get(list, i)));
 	if (b.failed)
 		return ocu_error_set(err, OCU_E_CONFIG, "resolvers: too long");
 	*ret = b.len ? ocu_buf_steal(&b) : NULL;

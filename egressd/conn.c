@@ -215,6 +215,7 @@ void conn_end(struct conn *c, const char *why)
 	timers_cancel(&w->timers, &c->timer);
 	timers_cancel(&w->timers, &c->head_timer);
 	lookup_cancel(&c->lookup);
+	relay_uncount(c);
 	if (c->name)
 		names_release(c->name);
 	*c->prev = c->next;

@@ -26,8 +26,10 @@
 #include "libocu/err.h"
 #include "libocu/id.h"
 
-#define CONN_DIALS_MAX   4u            /* addresses tried for one connection */
-#define CONN_PENDING_MAX (512u * 1024) /* bytes one direction may hold for a slow reader */
+#define CONN_DIALS_MAX   4u                   /* addresses tried for one connection */
+#define CONN_PENDING_MAX ((size_t)512 * 1024) /* bytes one direction may hold for a slow reader */
+#define CONN_HELD_MAX    (16u << 20) /* all connections of a session together; beyond it reads are small */
+#define CONN_READ_SMALL  4096u
 
 enum conn_state { CONN_FIRST, CONN_RESOLVE, CONN_COMMIT, CONN_DIAL, CONN_RELAY, CONN_DENIED, CONN_LINGER };
 
@@ -41,6 +43,7 @@ enum conn_speaks { SPEAKS_UNKNOWN, SPEAKS_TLS, SPEAKS_HTTP };
 struct flow {
 	struct ocu_buf pending; /* read, not yet written */
 	size_t sent;            /* of pending */
+	size_t counted;         /* of pending, in edge.held */
 	uint64_t bytes;         /* written */
 	bool eof;               /* the reader's end was seen */
 	bool shut;              /* and passed on */
@@ -114,6 +117,7 @@ void relay_guest(struct conn *c, uint32_t events);
 void relay_up(struct conn *c, uint32_t events);
 void relay_timeout(struct conn *c);
 bool relay_head_wait(const struct conn *c); /* the head timer should run */
+void relay_uncount(struct conn *c);         /* its buffers go */
 
 /* refuse.c */
 /* Denies: event, then answer, then close. Not after bytes of the upstream went to the guest: then it only

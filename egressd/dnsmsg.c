@@ -84,7 +84,7 @@ static int read_opt(struct reader *r, struct dns_query *q)
 int dns_parse(const uint8_t *msg, size_t len, struct dns_query *q)
 {
 	struct reader r = {msg, msg + len};
-	uint16_t flags, qd, an, ns, ar, class;
+	uint16_t flags = 0, qd = 0, an = 0, ns = 0, ar = 0, class = 0;
 
 	*q = (struct dns_query){0};
 	if (len < HEADER_LEN || len > DNS_QUERY_MAX)

@@ -31,6 +31,7 @@ struct edge {
 	struct conn *conns;
 	struct stream *streams;
 	unsigned nconns, nstreams;
+	size_t held;   /* bytes its connections keep for slow readers */
 	unsigned refs; /* of this edge itself, its connections and pending answers */
 	bool closed;
 	struct edge *next, **prev;

@@ -101,7 +101,7 @@ static int on_sniff(struct gate *g, struct http_span *in, struct ocu_buf *out, s
 static int check_authority(const struct gate *g, struct http_span authority, struct ocu_error *err)
 {
 	char host[HOST_MAX + 1];
-	uint16_t port;
+	uint16_t port = 0;
 
 	if (host_parse_authority(authority.p, authority.len, host, &port, NULL))
 		return ocu_error_set(err, OCU_E_EGRESS_HOST, "the Host is no name");
@@ -144,8 +144,8 @@ static void after_head(struct gate *g, const struct http_head *h, bool upgrading
 
 static int on_head(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
 {
-	struct http_head h;
-	struct http_span path;
+	struct http_head h = {0};
+	struct http_span path = {0};
 
 	/* A head cannot have become complete without a new line end: a guest that sends single bytes costs
 	 * one memchr each. */
@@ -237,7 +237,7 @@ static int parse_chunk_size(struct http_span line, uint64_t *size, struct ocu_er
 
 static int on_chunk_size(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
 {
-	struct http_span line;
+	struct http_span line = {0};
 	int rc = whole_line(in, CHUNK_LINE_MAX, &line, err);
 
 	if (rc || (rc = parse_chunk_size(line, &g->left, err)) ||
@@ -261,7 +261,7 @@ static int on_chunk_end(struct gate *g, struct http_span *in, struct ocu_buf *ou
 
 static int on_trailer(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
 {
-	struct http_span line, name, value;
+	struct http_span line = {0}, name, value;
 	int rc = whole_line(in, HTTP_HEAD_MAX, &line, err);
 
 	if (rc)
@@ -319,7 +319,7 @@ int gate_feed(struct gate *g, const void *data, size_t len, struct ocu_buf *out,
 	bool held = g->hold.len > 0;
 	int rc;
 
-	if (held && len && (rc = ocu_buf_put(&g->hold, data, len)))
+	if (held && len && ocu_buf_put(&g->hold, data, len))
 		return malformed(err, "too much at once");
 	struct http_span in =
 	    held ? (struct http_span){g->hold.data, g->hold.len} : (struct http_span){data, len};

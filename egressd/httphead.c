@@ -71,7 +71,7 @@ int http_looks_like(const char *data, size_t len)
 
 static int parse_request_line(struct http_span line, struct http_head *h, struct ocu_error *err)
 {
-	const char *sp = memchr(line.p, ' ', line.len);
+	const char *sp = line.len ? memchr(line.p, ' ', line.len) : NULL;
 	const char *sp2 = line.len ? memrchr(line.p, ' ', line.len) : NULL;
 
 	if (!sp || sp == sp2)
@@ -167,7 +167,7 @@ static const struct {
 
 static int parse_header(struct http_span line, struct http_head *h, struct ocu_error *err)
 {
-	struct http_span name, value;
+	struct http_span name = {0}, value = {0};
 	int rc = http_line_parse(line.p, line.len, &name, &value, err);
 
 	for (size_t i = 0; rc == 0 && i < sizeof headers / sizeof *headers; i++)
@@ -194,7 +194,7 @@ static int next_line(const char *data, size_t len, size_t *pos, struct http_span
 int http_head_parse(const char *data, size_t len, struct http_head *ret, struct ocu_error *err)
 {
 	struct http_head h = {0};
-	struct http_span line;
+	struct http_span line = {0};
 	size_t pos = 0, max = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
 
 	for (unsigned n = 0;; n++) {
@@ -230,7 +230,7 @@ static bool keep_header(struct http_span name, unsigned rewrite)
 int http_head_write(const char *data, const struct http_head *h, unsigned rewrite, struct http_span target,
                     struct ocu_buf *out, struct ocu_error *err)
 {
-	struct http_span line, name, value;
+	struct http_span line = {0}, name = {0}, value = {0};
 	size_t pos = 0;
 
 	if (!target.p)

@@ -13,7 +13,7 @@
 struct ocu_buf;
 struct ocu_error;
 
-#define HTTP_HEAD_MAX    16384u
+#define HTTP_HEAD_MAX    ((size_t)16384)
 #define HTTP_HEADERS_MAX 128u
 
 struct http_span {

@@ -11,6 +11,9 @@
 #include "egressd/names.h"
 #include "egressd/policy.h"
 
+/* How long a guest that is refused has to show which protocol the answer must be in. */
+#define DENIED_WAIT_MS 1000
+
 static void find_name(struct conn *c)
 {
 	struct edge *e = c->edge;
@@ -53,7 +56,7 @@ void inspect_begin(struct conn *c)
 	 * on ports other than the web's; everyone else must speak. */
 	bool may_wait = !c->deny && c->via != VIA_PROXY && !gate_web_port(c->port);
 	watch_head(c);
-	conn_timer(c, c->deny || may_wait ? l->quiet_ms : l->head_ms);
+	conn_timer(c, c->deny ? DENIED_WAIT_MS : may_wait ? l->quiet_ms : l->head_ms);
 }
 
 enum conn_speaks inspect_speaks(const struct conn *c, const char *data, size_t len)
@@ -130,7 +133,7 @@ static void proxy_connect(struct conn *c, const struct http_head *h)
 
 static void proxy_request(struct conn *c, const struct http_head *h)
 {
-	struct http_span authority, path;
+	struct http_span authority = {0}, path = {0};
 	uint16_t port = 0;
 	int rc = h->target.p[0] == '/' ? ocu_error_set(&c->why, OCU_E_EGRESS_RAW_ADDRESS,
 	                                               "the edge's own address is no destination")

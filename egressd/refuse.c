@@ -18,6 +18,23 @@
 static const uint8_t alert_denied[] = {0x15, 3, 3, 0, 2, 2, 49}; /* fatal access_denied, RFC 8446 6 */
 static const uint8_t alert_failed[] = {0x15, 3, 3, 0, 2, 2, 80}; /* fatal internal_error */
 
+static const char *phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} phrases[] = {{400, "Bad Request"},
+	               {403, "Forbidden"},
+	               {429, "Too Many Requests"},
+	               {502, "Bad Gateway"},
+	               {503, "Service Unavailable"}};
+
+	for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+		if (phrases[i].status == status)
+			return phrases[i].text;
+	return "Refused";
+}
+
 static size_t http_answer(const struct conn *c, int code, char *out, size_t size)
 {
 	char body[512];
@@ -31,7 +48,7 @@ static size_t http_answer(const struct conn *c, int code, char *out, size_t size
 	             "HTTP/1.1 %d %s\r\nx-deny-reason: %s\r\nx-correlation-id: %s\r\nContent-Type: "
 	             "application/json\r\n"
 	             "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-	             status, status == 403 ? "Forbidden" : "Denied", reason, c->trace, n, body);
+	             status, phrase(status), reason, c->trace, n, body);
 	return (size_t)n < size ? (size_t)n : 0;
 }
 

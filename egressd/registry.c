@@ -100,12 +100,12 @@ int registry_put(struct registry *r, const char *id, const char *caller, struct 
 	struct session **p = find(r, id);
 	if (!*p) {
 		rc = add(r, p, id, caller, err);
-		if (rc == 0)
+		if (rc == 0 && *p)
 			(*p)->worker = nworkers ? workers[r->turn++ % nworkers] : NULL;
 	} else if (strcmp((*p)->caller, caller) != 0) {
 		rc = ocu_error_set(err, OCU_E_EXISTS, "the session belongs to another caller");
 	}
-	if (rc == 0) {
+	if (rc == 0 && *p) {
 		policy_unref((*p)->policy);
 		(*p)->policy = policy_ref(policy);
 		*ret = session_ref(*p);

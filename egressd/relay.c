@@ -43,12 +43,31 @@ static void time_head(struct conn *c)
 	c->head_steps = c->gate.steps;
 }
 
+static void count(struct conn *c, struct flow *f, size_t now)
+{
+	c->edge->held += now - f->counted;
+	f->counted = now;
+}
+
+void relay_uncount(struct conn *c)
+{
+	count(c, &c->out, 0);
+	count(c, &c->in, 0);
+}
+
+static size_t read_size(const struct conn *c)
+{
+	return c->edge->held < CONN_HELD_MAX ? WORKER_SCRATCH : CONN_READ_SMALL;
+}
+
 /* Passes an end on, sets what is waited for, and ends the connection when both directions are through. */
 static void update(struct conn *c)
 {
 	struct worker *w = conn_worker(c);
 	const struct limits *l = conn_limits(c);
 
+	count(c, &c->out, c->out.pending.len);
+	count(c, &c->in, c->in.pending.len);
 	if (c->out.eof && flow_empty(&c->out) && !c->out.shut) {
 		c->out.shut = true;
 		shutdown(c->up.fd, SHUT_WR);
@@ -111,8 +130,8 @@ static int pass(struct flow *f, int fd, const uint8_t *data, size_t len, enum eg
 static void from_guest(struct conn *c)
 {
 	struct worker *w = conn_worker(c);
-	size_t room = gate_room(&c->gate);
-	ssize_t n = recv(c->guest.fd, w->scratch, room < WORKER_SCRATCH ? room : WORKER_SCRATCH, 0);
+	size_t room = gate_room(&c->gate), size = read_size(c);
+	ssize_t n = recv(c->guest.fd, w->scratch, room < size ? room : size, 0);
 
 	if (broken(n)) {
 		conn_reset(c, "reset by the guest");
@@ -147,7 +166,7 @@ static void from_guest(struct conn *c)
 static void from_up(struct conn *c)
 {
 	struct worker *w = conn_worker(c);
-	ssize_t n = recv(c->up.fd, w->scratch, WORKER_SCRATCH, 0);
+	ssize_t n = recv(c->up.fd, w->scratch, read_size(c), 0);
 
 	if (broken(n)) {
 		conn_reset(c, "reset by the destination");

@@ -12,7 +12,7 @@
 
 #include "egressd/timers.h"
 
-#define WORKER_SCRATCH (256u * 1024)
+#define WORKER_SCRATCH ((size_t)256 * 1024)
 
 struct egress;
 struct edge;

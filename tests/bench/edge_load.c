@@ -45,12 +45,23 @@ static void send_all(int fd, const char *data, size_t len)
 	}
 }
 
+static int *fd_box(int fd)
+{
+	int *box = malloc(sizeof *box);
+
+	if (!box)
+		die("memory");
+	*box = fd;
+	return box;
+}
+
 static void *answer(void *arg)
 {
-	int fd = (int)(long)arg;
+	int fd = *(int *)arg;
 	char *block = calloc(1, BLOCK), line[64];
-	ssize_t n = recv(fd, line, sizeof line - 1, 0);
 
+	free(arg);
+	ssize_t n = recv(fd, line, sizeof line - 1, 0);
 	if (n > 0 && line[0] == 'S') {
 		line[n] = '\0';
 		for (unsigned long long left = strtoull(line + 1, NULL, 10); left;) {
@@ -85,7 +96,7 @@ static _Noreturn void serve(unsigned short port)
 		if (fd < 0)
 			continue;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		if (pthread_create(&t, &attr, answer, (void *)(long)fd) != 0)
+		if (pthread_create(&t, &attr, answer, fd_box(fd)) != 0)
 			close(fd);
 	}
 }
@@ -158,35 +169,39 @@ static double run(struct job *jobs, unsigned n, void *(*fn)(void *))
 	return (double)(ocu_mono_ns() - start) / 1e9;
 }
 
+static unsigned short port_of(const char *text)
+{
+	return (unsigned short)strtoul(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
 	static struct job jobs[THREADS_MAX];
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
-		serve((unsigned short)atoi(argv[2]));
+		serve(port_of(argv[2]));
 	if (argc != 6 || (strcmp(argv[1], "fetch") != 0 && strcmp(argv[1], "setup") != 0))
 		return 2;
-	unsigned n = (unsigned)atoi(argv[5]);
+	unsigned n = (unsigned)strtoul(argv[5], NULL, 10);
 	unsigned long long amount = strtoull(argv[4], NULL, 10);
 	if (n == 0 || n > THREADS_MAX || amount < n)
 		return 2;
 	bool fetching = argv[1][0] == 'f';
 	double *took = calloc(fetching ? 1 : (size_t)amount, sizeof *took);
 	for (unsigned i = 0; i < n; i++) {
-		jobs[i].to = (struct sockaddr_in){.sin_family = AF_INET,
-		                                  .sin_port = htons((unsigned short)atoi(argv[3]))};
+		jobs[i].to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port_of(argv[3]))};
 		if (inet_pton(AF_INET, argv[2], &jobs[i].to.sin_addr) != 1)
-			return 2;
+			die("address");
 		jobs[i].bytes = amount / n;
 		jobs[i].count = (unsigned)(amount / n);
 		jobs[i].took_us = fetching ? NULL : took + (size_t)i * jobs[i].count;
 	}
 	double seconds = run(jobs, n, fetching ? fetch : setup);
+	size_t all = (size_t)(amount / n * n);
 	if (fetching) {
-		printf("{\"mb_s\":%.1f}\n", (double)(amount / n * n) / seconds / 1e6);
+		printf("{\"mb_s\":%.1f}\n", (double)all / seconds / 1e6);
 	} else {
-		size_t all = (size_t)(amount / n * n);
 		qsort(took, all, sizeof *took, by_size);
 		printf("{\"per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", (double)all / seconds,
 		       took[all / 2], took[all - 1 - all / 100]);

@@ -47,7 +47,7 @@ static void fill(Ocu__Denylist__Entry *rows, Ocu__Denylist__Entry **refs)
 static void on_pull(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *arg)
 {
 	Ocu__Denylist__PullReply reply = OCU__DENYLIST__PULL_REPLY__INIT;
-	Ocu__Denylist__Entry rows[DENY_MAX], *refs[DENY_MAX];
+	Ocu__Denylist__Entry rows[DENY_MAX] = {0}, *refs[DENY_MAX] = {0};
 
 	(void)m;
 	(void)arg;
@@ -81,7 +81,7 @@ static void publish(Ocu__Denylist__Entry *last)
 
 static void deny(uint32_t kind, const char *value, bool tell)
 {
-	Ocu__Denylist__Entry rows[DENY_MAX], *refs[DENY_MAX];
+	Ocu__Denylist__Entry rows[DENY_MAX] = {0}, *refs[DENY_MAX] = {0};
 
 	pthread_mutex_lock(&list.lock);
 	if (list.count == DENY_MAX)
@@ -140,31 +140,32 @@ static void call(struct ocu_rpc_client *client, const char *method, const char *
 	uint64_t start = ocu_mono_ns();
 	int rc = ocu_rpc_call(client, m, request, &reply, CALL_MS, NULL, &err);
 	uint64_t took = ocu_mono_ns() - start;
-	print(rc ? json_pack("{s:{s:i, s:s, s:s}}", "error", "code", err.code, "reason",
-	                     ocu_err_reason(err.code), "text", err.text)
-	         : pbjson_write(reply, false),
-	      took);
-	protobuf_c_message_free_unpacked(request, NULL);
-	if (reply)
+	if (rc || !reply) {
+		print(json_pack("{s:{s:i, s:s, s:s}}", "error", "code", err.code, "reason",
+		                ocu_err_reason(err.code), "text", err.text),
+		      took);
+	} else {
+		print(pbjson_write(reply, false), took);
 		protobuf_c_message_free_unpacked(reply, NULL);
+	}
+	protobuf_c_message_free_unpacked(request, NULL);
 }
 
 static void serve(struct ocu_rpc_client *client)
 {
 	static char line[LINE_MAX_BYTES];
 	char word[64];
-	unsigned kind;
+	char *rest;
 	int used;
 
 	while (fgets(line, sizeof line, stdin)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (sscanf(line, "call %63s %n", word, &used) == 1)
 			call(client, word, line + used);
-		else if (sscanf(line, "deny %u %n", &kind, &used) == 1)
-			deny(kind, line + used, true);
-		else if (sscanf(line, "hide %u %n", &kind, &used) == 1)
-			deny(kind, line + used, false);
-		else
+		else if (strncmp(line, "deny ", 5) == 0 || strncmp(line, "hide ", 5) == 0) {
+			uint32_t kind = (uint32_t)strtoul(line + 5, &rest, 10);
+			deny(kind, rest + (*rest == ' '), line[0] == 'd');
+		} else
 			puts("{\"usage\":\"call, deny, hide\"}");
 		fflush(stdout);
 	}
@@ -184,8 +185,13 @@ int main(int argc, char **argv)
 	struct ocu_rpc_client_opts c = {.url = argv[2], .peer = peer};
 	int rc = ocu_identity_load(&id, argv[1], "ocu.local", OCU_COMP_OPERATORD, &err);
 	s.identity = c.identity = id;
-	if (rc || (rc = listen_feed(id, peer, argv[3], &err)) ||
-	    (rc = ocu_rpc_server_start(&server, &s, &err)) || (rc = ocu_rpc_client_new(&client, &c, &err))) {
+	if (rc == 0)
+		rc = listen_feed(id, peer, argv[3], &err);
+	if (rc == 0)
+		rc = ocu_rpc_server_start(&server, &s, &err);
+	if (rc == 0)
+		rc = ocu_rpc_client_new(&client, &c, &err);
+	if (rc) {
 		fprintf(stderr, "ocu-edge-operator: %s\n", err.text);
 		return 1;
 	}

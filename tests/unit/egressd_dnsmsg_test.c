@@ -164,8 +164,9 @@ START_TEST(labels_with_odd_bytes_are_no_names)
 		memcpy(msg + len, odd[i], n);
 		len += n;
 		u8(3);
-		memcpy(msg + len, "org", 3);
-		len += 3;
+		u8('o');
+		u8('r');
+		u8('g');
 		u8(0);
 		u16(DNS_A);
 		u16(1);
