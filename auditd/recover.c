@@ -176,7 +176,6 @@ int recover_apply(struct recovery *r, struct segment *s, const struct ocu_jwks *
 		/* Not being able to keep them, on a full disk say, is no reason to stay down; the event has
 		 * their hash. */
 		r->cut_kept = keep_cut(r, s->dirfd, NULL) == 0;
-		/* The head that lost may carry the next generation; repair signs above it. */
 		rc = segment_repair(s, err);
 	} else if (!rc) {
 		rc = segment_trim(s, err);

@@ -207,6 +207,8 @@ static int cut(struct segment *s, struct ocu_error *err)
 	return 0;
 }
 
+/* The slot that is written first is never the one that states the head: what stands there is older, or was
+ * part of a batch that failed. */
 static int restate(struct segment *s, struct ocu_trail_head *h, struct ocu_error *err)
 {
 	int rc = cut(s, err);
@@ -223,8 +225,6 @@ static int restate(struct segment *s, struct ocu_trail_head *h, struct ocu_error
 int segment_repair(struct segment *s, struct ocu_error *err)
 {
 	struct ocu_trail_head h = s->head;
-	/* A failed append may have left its own head in the other slot, which this one must outrank. */
-	s->head.generation++;
 	int rc = restate(s, &h, err);
 	if (!rc)
 		s->dirty = false;

@@ -268,6 +268,29 @@ START_TEST(test_killed_before_the_answer)
 }
 END_TEST
 
+/* Recovery signs the end anew in both slots, first in the one that does not state it: a power failure there
+ * leaves the other. So the first new head must replace the one that lost, not the one that won. */
+START_TEST(test_recovery_replaces_the_lost_head_first)
+{
+	struct ocu_trail_head h;
+	struct crash c;
+	char *now;
+	size_t signed_len;
+	unsigned char sig[64];
+	make_crash(&c);
+	size_t lost = memcmp(c.before, c.after, OCU_TRAIL_SLOT) == 0 ? OCU_TRAIL_SLOT : 0;
+	tf_write(af_segment(&f, 1), c.after, c.end);
+	af_must_open(&f);
+	tf_read(af_segment(&f, 1), &now);
+	ck_assert_int_eq(ocu_trail_head_parse(&h, now + lost, &signed_len, sig, NULL), 0);
+	uint64_t there = h.generation;
+	ck_assert_int_eq(ocu_trail_head_parse(&h, now + (OCU_TRAIL_SLOT - lost), &signed_len, sig, NULL), 0);
+	ck_assert_uint_eq(there + 1, h.generation);
+	free(now);
+	crash_done(&c);
+}
+END_TEST
+
 /* What recovery cuts is kept, and its hash is in the event. */
 START_TEST(test_cut_bytes_are_kept)
 {
@@ -456,6 +479,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_hole_in_the_records);
 	tcase_add_test(tc, test_torn_head);
 	tcase_add_test(tc, test_killed_before_the_answer);
+	tcase_add_test(tc, test_recovery_replaces_the_lost_head_first);
 	tcase_add_test(tc, test_cut_bytes_are_kept);
 	tcase_add_test(tc, test_refuses_a_broken_trail);
 	tcase_add_test(tc, test_refuses_missing_segments);

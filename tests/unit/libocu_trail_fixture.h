@@ -22,6 +22,7 @@
 
 struct tf {
 	char dir[64];
+	const char *trail;
 	struct ocu_signer *signer;
 	struct ocu_jwks *keys;
 	struct ocu_trail_hasher *hasher;
@@ -64,6 +65,7 @@ static inline struct ocu_jwks *tf_keys(const struct ocu_signer *signer)
 static inline void tf_init(struct tf *t)
 {
 	memset(t, 0, sizeof *t);
+	t->trail = "trl_TEST";
 	tf_dir(t->dir);
 	ck_assert_int_eq(ocu_signer_generate(&t->signer, NULL), 0);
 	t->keys = tf_keys(t->signer);
@@ -87,19 +89,19 @@ static inline void tf_done(struct tf *t)
 static inline struct ocu_trail_head tf_here(const struct tf *t)
 {
 	struct ocu_trail_head h = {.number = t->number,
-	                           .trail = "trl_TEST",
 	                           .segment = t->segment,
 	                           .end = OCU_TRAIL_HEADER + t->lines.len,
 	                           .last = t->last,
 	                           .time = TF_TIME};
+	snprintf(h.trail, sizeof h.trail, "%s", t->trail);
 	return h;
 }
 
 static inline void tf_open(struct tf *t)
 {
-	struct ocu_trail_opening o = {
-	    .trail = "trl_TEST", .segment = ++t->segment, .first = t->number + 1, .time = TF_TIME};
+	struct ocu_trail_opening o = {.segment = ++t->segment, .first = t->number + 1, .time = TF_TIME};
 	struct ocu_trail_hash hash;
+	snprintf(o.trail, sizeof o.trail, "%s", t->trail);
 	ocu_buf_reset(&t->lines);
 	ck_assert_int_eq(ocu_trail_opening_put(&t->lines, t->hasher, &o, &t->sources, &t->last, &hash, NULL),
 	                 0);

@@ -334,6 +334,155 @@ START_TEST(test_bad_record_number)
 }
 END_TEST
 
+/* --- well-formed and rightly signed, but not a trail: what only a faulty auditd would write --- */
+
+static struct ocu_trail_hash other_hash(void)
+{
+	struct ocu_trail_hash h = OCU_TRAIL_HASH_ZERO;
+	memset(h.hex, '7', OCU_TRAIL_HEX);
+	return h;
+}
+
+/* A source of which the opening says it had a record. */
+static void claim_source(const char *name)
+{
+	int at = ocu_trail_sources_add(&t.sources, name, strlen(name));
+	ck_assert_int_ge(at, 0);
+	t.sources.v[at].sequence = 1;
+}
+
+static void good_record(void)
+{
+	tf_record(&t, "gateway", "{\"a\":1}");
+}
+
+/* One thing is wrong with the second record. */
+START_TEST(test_signed_wrong_records)
+{
+	tf_open(&t);
+	good_record();
+	if (_i == 0)
+		t.number++;
+	else if (_i == 1)
+		t.number--;
+	else if (_i == 2)
+		t.sources.v[0].sequence++;
+	else if (_i == 3)
+		t.sources.v[0].sequence--;
+	else if (_i == 4)
+		t.last = other_hash();
+	good_record();
+	tf_close(&t, false);
+	if (_i == 5)
+		ck_assert_int_eq(tf_verify(&t, &rep), 0);
+	else
+		expect_broken("a signed wrong record");
+}
+END_TEST
+
+/* One thing is wrong with the opening of the second segment. */
+START_TEST(test_signed_wrong_openings)
+{
+	tf_open(&t);
+	good_record();
+	tf_close(&t, true);
+	char *name = strdup(tf_path(&t, 2));
+	if (_i == 0)
+		t.number++;
+	else if (_i == 1)
+		t.last = other_hash();
+	else if (_i == 2)
+		t.sources.v[0].sequence++;
+	else if (_i == 3)
+		claim_source("brokerd");
+	else if (_i == 4)
+		t.trail = "trl_OTHER";
+	else if (_i == 5)
+		t.segment++;
+	else if (_i == 6)
+		t.generation = 1; /* its heads are older than those of the segment before */
+	tf_open(&t);
+	good_record();
+	tf_close(&t, false);
+	if (_i == 5)
+		ck_assert_int_eq(rename(tf_path(&t, 3), name), 0);
+	free(name);
+	if (_i == 7)
+		ck_assert_int_eq(tf_verify(&t, &rep), 0);
+	else
+		expect_broken("a signed wrong opening");
+}
+END_TEST
+
+/* The first segment starts from nothing. */
+START_TEST(test_signed_wrong_beginnings)
+{
+	if (_i == 0)
+		t.number = 5;
+	else if (_i == 1)
+		t.last = other_hash();
+	else if (_i == 2)
+		claim_source("brokerd");
+	tf_open(&t);
+	good_record();
+	tf_close(&t, false);
+	if (_i == 3)
+		ck_assert_int_eq(tf_verify(&t, &rep), 0);
+	else
+		expect_broken("a signed wrong beginning");
+}
+END_TEST
+
+/* One thing is wrong with the newest head. */
+START_TEST(test_signed_wrong_heads)
+{
+	struct ocu_trail_head h;
+	char slot[OCU_TRAIL_SLOT];
+	make_small();
+	h = tf_here(&t);
+	h.generation = t.generation - 1;
+	uint64_t at = (h.generation & 1) * OCU_TRAIL_SLOT;
+	if (_i == 0)
+		h.number++;
+	else if (_i == 1)
+		h.last = other_hash();
+	else if (_i == 2)
+		snprintf(h.trail, sizeof h.trail, "trl_OTHER");
+	else if (_i == 3)
+		h.segment = 2;
+	else if (_i == 4)
+		h.end--;
+	else if (_i == 5)
+		h.end = t.before.end; /* the same records, one less of them */
+	else if (_i == 6)
+		h.generation += 2; /* not the next one */
+	else if (_i == 7)
+		h.sealed = true;
+	ck_assert_int_eq(ocu_trail_head_put(slot, &h, t.signer, NULL), 0);
+	int fd = open(tf_path(&t, 1), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(pwrite(fd, slot, sizeof slot, (off_t)at), sizeof slot);
+	close(fd);
+	if (_i == 8)
+		ck_assert_int_eq(tf_verify(&t, &rep), 0);
+	else
+		expect_broken("a signed wrong head");
+}
+END_TEST
+
+START_TEST(test_heads_in_each_others_slot)
+{
+	char *data, first[OCU_TRAIL_SLOT];
+	make_small();
+	size_t len = tf_read(tf_path(&t, 1), &data);
+	memcpy(first, data, sizeof first);
+	memcpy(data, data + OCU_TRAIL_SLOT, OCU_TRAIL_SLOT);
+	memcpy(data + OCU_TRAIL_SLOT, first, sizeof first);
+	tf_write(tf_path(&t, 1), data, len);
+	expect_broken("exchanged heads");
+	free(data);
+}
+END_TEST
+
 START_TEST(test_no_trail)
 {
 	struct ocu_error err = {0};
@@ -456,6 +605,11 @@ int main(void)
 	tcase_add_test(tc, test_unsigned_tail);
 	tcase_add_test(tc, test_preallocated_tail);
 	tcase_add_test(tc, test_bad_record_number);
+	tcase_add_loop_test(tc, test_signed_wrong_records, 0, 6);
+	tcase_add_loop_test(tc, test_signed_wrong_openings, 0, 8);
+	tcase_add_loop_test(tc, test_signed_wrong_beginnings, 0, 4);
+	tcase_add_loop_test(tc, test_signed_wrong_heads, 0, 9);
+	tcase_add_test(tc, test_heads_in_each_others_slot);
 	tcase_add_test(tc, test_no_trail);
 	tcase_add_test(tc, test_each);
 	tcase_add_test(tc, test_each_stops);
