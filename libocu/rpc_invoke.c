@@ -384,9 +384,16 @@ int ocu_rpc_call_async(struct ocu_rpc_client *c, const struct ocu_rpc_method *m,
 	struct ocu_rpc_place *p;
 	int rv = begin(c, m, req, deadline_ms, trace_id, done, arg, &p, err);
 
-	if (rv == 0)
-		step_first(p, true);
-	return rv;
+	if (rv != 0)
+		return rv;
+	/* The call may be over, and the client being freed, before its first step returns: this thread
+	 * counts, too. */
+	pthread_mutex_lock(&c->lock);
+	c->busy++;
+	pthread_mutex_unlock(&c->lock);
+	step_first(p, true);
+	call_over(c);
+	return 0;
 }
 
 int ocu_rpc_call(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const ProtobufCMessage *req,
