@@ -73,21 +73,24 @@ static void append(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *a
 	Ocu__Audit__AppendReply reply = OCU__AUDIT__APPEND_REPLY__INIT;
 	struct recorder *r = arg;
 	struct ocu_error err = {0};
+	int hold, fail;
 
 	pthread_mutex_lock(&r->lock);
+	hold = r->hold;
+	fail = r->fail;
 	r->batches++;
 	if (req->n_events > r->largest)
 		r->largest = (unsigned)req->n_events;
 	for (size_t i = 0; i < req->n_events; i++)
 		count_event(r, &req->events[i]);
-	ocu_error_set(&err, r->fail ? r->fail : OCU_E_INTERNAL, "disk on fire");
-	if (r->hold)
+	ocu_error_set(&err, fail ? fail : OCU_E_INTERNAL, "disk on fire");
+	if (hold)
 		r->calls[r->kept++] = call;
 	pthread_cond_broadcast(&r->came);
 	pthread_mutex_unlock(&r->lock);
-	if (r->hold)
+	if (hold)
 		return;
-	if (r->fail)
+	if (fail)
 		ocu_rpc_fail(call, &err);
 	else
 		ocu_rpc_reply(call, &reply.base);
