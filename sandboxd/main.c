@@ -41,6 +41,7 @@
 #define EXEC_WORKERS  4 /* no handler there blocks */
 #define EXEC_INFLIGHT 1024
 #define DRAIN_MS      1000
+#define DENYLIST_MS   3000
 
 #define CAP(c) (UINT64_C(1) << (c))
 
@@ -52,12 +53,17 @@
  * CHOWN         scratch folders belong to the guest's root, a uid of its range
  * DAC_OVERRIDE  truncating a guest's scratch files; control groups; the custodians' sockets
  * KILL          ending processes of the guests' uids
- * Not kept, among others: SYS_PTRACE (guests are never looked into), MKNOD, SYS_MODULE, SYS_RAWIO, FOWNER,
- * SETPCAP, SYS_CHROOT, SYS_RESOURCE. No-new-privileges is set: nothing started from here gains any of them by
- * executing a file.
+ * Not kept, among others: MKNOD, SYS_MODULE, SYS_RAWIO, FOWNER, SETPCAP, SYS_RESOURCE. No-new-privileges is
+ * set: nothing started from here gains any of them by executing a file.
  */
-static const uint64_t kept = CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID) |
-                             CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_KILL);
+#define KEPT                                                                                                 \
+	(CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_CHOWN) |      \
+	 CAP(CAP_DAC_OVERRIDE) | CAP(CAP_KILL))
+/*
+ * runc alone opens bind mounts from within the mount namespace of the container it is making, by its name in
+ * /proc and setns: SYS_PTRACE lets it see that name, SYS_CHROOT enter. With crun neither is kept.
+ */
+#define KEPT_FOR_RUNC (CAP(CAP_SYS_PTRACE) | CAP(CAP_SYS_CHROOT))
 
 static const struct ocu_daemon_spec spec = {
     .component = OCU_COMP_SANDBOXD,
@@ -119,6 +125,7 @@ static int prepare(struct node *n, struct ocu_error *err)
 
 static int drop_rights(struct node *n, struct ocu_error *err)
 {
+	const uint64_t kept = KEPT | (strcmp(n->runtime.name, "runc") == 0 ? KEPT_FOR_RUNC : 0);
 	const struct ocu_jail jail = {
 	    .run_as = ocu_conf_str(n->daemon.conf, "run_as"),
 	    .keep_caps = &kept,
@@ -271,6 +278,16 @@ static void refused(const struct ocu_peer *peer, uint32_t method, const struct o
 	ocu_audit_rpc_refused(((struct node *)arg)->audit, peer, method, why);
 }
 
+/* Every call needs a denylist, so who waits for us to be ready need not see the first ones refused. Without
+ * operatord this process serves nevertheless: it refuses calls, and ends what it is told to end. */
+static void await_denylist(struct node *n)
+{
+	struct ocu_error err = {0};
+
+	if (ocu_denylist_wait(n->denylist, DENYLIST_MS, &err))
+		ocu_log_error(OCU_LOG_WARN, "denylist.not_yet", NULL, &err);
+}
+
 static int serve(struct node *n, struct servers *s, struct ocu_error *err)
 {
 	struct ocu_rpc_server_opts o = {.identity = n->daemon.identity, .arg = n, .refused = refused};
@@ -340,6 +357,7 @@ int main(int argc, char **argv)
 	if (rc && rc != OCU_E_CANCELLED)
 		ocu_daemon_fatal(&n.daemon, &err);
 	if (rc == 0) {
+		await_denylist(&n);
 		ocu_daemon_ready(&n.daemon);
 		ocu_daemon_wait(&n.daemon);
 		stop(&n, &s);

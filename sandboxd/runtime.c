@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ static int find(struct runtime *rt, const char *name)
 int runtime_find(struct runtime *rt, const char *choice, const char *root, struct ocu_error *err)
 {
 	snprintf(rt->root, sizeof rt->root, "%s", root);
+	pthread_mutex_init(&rt->lock, NULL);
+	rt->nawaited = 0;
 	if (strcmp(choice, "auto") != 0)
 		return find(rt, choice) == 0
 		           ? 0
@@ -48,9 +51,64 @@ int runtime_find(struct runtime *rt, const char *choice, const char *root, struc
 	return ocu_error_set(err, OCU_E_CONFIG, "neither crun nor runc is installed");
 }
 
+/* Under the lock from before it exists, so that nobody else reaps it. */
+static int spawn_awaited(struct runtime *rt, pid_t *pid, posix_spawn_file_actions_t *fa,
+                         posix_spawnattr_t *attr, char *const *argv)
+{
+	int rc = EAGAIN;
+
+	pthread_mutex_lock(&rt->lock);
+	if (rt->nawaited < RUNTIME_MAX)
+		rc = posix_spawn(pid, rt->path, fa, attr, argv, environment);
+	if (rc == 0)
+		rt->awaited[rt->nawaited++] = *pid;
+	pthread_mutex_unlock(&rt->lock);
+	return rc;
+}
+
+/* With the lock. */
+static bool is_awaited(const struct runtime *rt, pid_t pid)
+{
+	for (unsigned i = 0; i < rt->nawaited; i++)
+		if (rt->awaited[i] == pid)
+			return true;
+	return false;
+}
+
+static int wait_awaited(struct runtime *rt, pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	pthread_mutex_lock(&rt->lock);
+	for (unsigned i = 0; i < rt->nawaited; i++) {
+		if (rt->awaited[i] == pid) {
+			rt->awaited[i] = rt->awaited[--rt->nawaited];
+			break;
+		}
+	}
+	pthread_mutex_unlock(&rt->lock);
+	return status;
+}
+
+void runtime_reap(struct runtime *rt)
+{
+	siginfo_t si;
+
+	pthread_mutex_lock(&rt->lock);
+	for (;;) {
+		si.si_pid = 0;
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid == 0 ||
+		    is_awaited(rt, si.si_pid))
+			break;
+		waitpid(si.si_pid, NULL, WNOHANG);
+	}
+	pthread_mutex_unlock(&rt->lock);
+}
+
 /* stdin and what the runtime says are passed; /dev/null is its standard output. */
-static int start(const struct runtime *rt, char *const *argv, int in, int out, pid_t *pid,
-                 struct ocu_error *err)
+static int start(struct runtime *rt, char *const *argv, int in, int out, pid_t *pid, struct ocu_error *err)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
@@ -68,7 +126,7 @@ static int start(const struct runtime *rt, char *const *argv, int in, int out, p
 	sigaddset(&set, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attr, &set);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(pid, rt->path, &fa, &attr, argv, environment);
+	rc = spawn_awaited(rt, pid, &fa, &attr, argv);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&fa);
 	return rc == 0 ? 0 : ocu_error_errno(err, OCU_E_IO, rc, "starting %s", rt->name);
@@ -100,7 +158,7 @@ static void read_message(int fd, char out[MESSAGE_MAX])
 }
 
 /* 0 when it ended with status 0. */
-static int await(const struct runtime *rt, const char *verb, pid_t pid, unsigned timeout_ms, int messages,
+static int await(struct runtime *rt, const char *verb, pid_t pid, unsigned timeout_ms, int messages,
                  struct ocu_error *err)
 {
 	OCU_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -116,8 +174,8 @@ static int await(const struct runtime *rt, const char *verb, pid_t pid, unsigned
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-	}
+	status = wait_awaited(rt, pid);
+	runtime_reap(rt);
 	if (n == 0)
 		return ocu_error_set(err, OCU_E_TIMEOUT, "%s %s did not end in %u ms", rt->name, verb,
 		                     timeout_ms);
@@ -142,8 +200,8 @@ static int read_pid(const char *path, pid_t *pid, struct ocu_error *err)
 	return 0;
 }
 
-int runtime_run(const struct runtime *rt, const char *container, const char *bundle_dir, int control,
-                pid_t *pid, unsigned timeout_ms, struct ocu_error *err)
+int runtime_run(struct runtime *rt, const char *container, const char *bundle_dir, int control, pid_t *pid,
+                unsigned timeout_ms, struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
 	char pid_file[700];
@@ -162,8 +220,7 @@ int runtime_run(const struct runtime *rt, const char *container, const char *bun
 	return read_pid(pid_file, pid, err);
 }
 
-int runtime_delete(const struct runtime *rt, const char *container, unsigned timeout_ms,
-                   struct ocu_error *err)
+int runtime_delete(struct runtime *rt, const char *container, unsigned timeout_ms, struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
 	OCU_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);

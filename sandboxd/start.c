@@ -330,6 +330,7 @@ int start_sandbox(struct node *n, const Ocu__Control__StartRequest *q, const cha
 	if (rc)
 		return rc;
 	rc = bring_up(s, q->session_jwt, trace, err);
+	runtime_reap(&n->runtime);
 	if (rc == 0 && !now_running(s))
 		rc = ocu_error_set(err, OCU_E_CANCELLED, "stopped while it started");
 	if (rc) {

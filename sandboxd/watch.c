@@ -114,6 +114,7 @@ static void *run(void *arg)
 	uint64_t strays = ocu_mono_ms();
 
 	while (poll(&stop, 1, TICK_MS) <= 0) {
+		runtime_reap(&w->node->runtime);
 		sessions_each(w->node->sessions, look_at, w->node);
 		if (ocu_mono_ms() - strays < STRAYS_MS)
 			continue;

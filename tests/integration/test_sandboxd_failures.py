@@ -1,0 +1,285 @@
+"""What ends around sandboxd, or in its middle: nothing is left behind, nothing is done unrecorded, the rest goes on.
+shows: NFR-REL-01, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-COST-07, NFR-SEC-01, NFR-SEC-64, NFR-SEC-65, NFR-SEC-72, NFR-SEC-45"""
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from sandbox_world import RpcError, Sandbox, containers_left, control, finish, parents_of, pids_of
+from stack import Stack, eventually
+from test_sandboxd_hostile import AGENT
+
+
+def fuse_connections():
+    return set(os.listdir("/sys/fs/fuse/connections")) if os.path.isdir("/sys/fs/fuse/connections") else set()
+
+
+def namespaces(kind):
+    found = set()
+    for link in pathlib.Path("/proc").glob(f"[0-9]*/ns/{kind}"):
+        try:
+            found.add(os.readlink(link))
+        except OSError:
+            pass
+    return found
+
+
+def test_nothing_is_left_after_a_kill(fresh):
+    stack = fresh
+    before = namespaces("pid"), namespaces("mnt"), namespaces("net")
+    boxes = [Sandbox(stack) for _ in range(3)]
+    for b in boxes:
+        b.run("(setsid nohup sleep 6543 >/dev/null 2>&1 &); true")
+    running = boxes[0].begin_run("sleep 60")
+    pids = [p for b in boxes for p in b.pids()]
+    assert len(pids) >= 6
+    stack.kill("sandboxd")
+    with pytest.raises((RpcError, AssertionError)):
+        finish(running)
+    # The agents' descriptor 0 ended with it, and so did they and all they looked after.
+    eventually(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids))
+    assert containers_left(stack)
+    stack.start_one("sandboxd")
+    assert containers_left(stack) == []
+    swept = {e["resource"] for e in stack.events(action="sandbox.sweep")}
+    assert {b._container for b in boxes if hasattr(b, "_container")} <= swept and len(swept) == 3
+    mounts = pathlib.Path(f"/proc/{stack.proc['sandboxd'].pid}/mountinfo").read_text()
+    assert "ocu-workspace" not in mounts and "ocu-scratch" not in mounts
+    here = pathlib.Path("/proc/self/mountinfo").read_text()
+    assert not [name for name in ("ocu-workspace", "ocu-scratch", "ocu-sandboxd") if name in here]
+    again = Sandbox(stack)
+    assert again.out("echo up") == "up\n"
+    again.destroy()
+    after = namespaces("pid"), namespaces("mnt"), namespaces("net")
+    assert after[0] == before[0]
+    # sandboxd's own mount namespace is another one now.
+    assert len(after[1] - before[1]) <= 1
+
+
+def test_nothing_is_left_after_kills_in_the_middle_of_starts_and_stops(fresh):
+    stack = fresh
+    ends = time.monotonic() + 12
+    stopped = threading.Event()
+
+    def churn():
+        while not stopped.is_set():
+            try:
+                s = Sandbox(stack)
+                s.run("true")
+                s.destroy()
+            except (RpcError, AssertionError, ValueError):
+                pass
+    threads = [threading.Thread(target=churn) for _ in range(3)]
+    for t in threads:
+        t.start()
+    n = 0
+    while time.monotonic() < ends:
+        time.sleep(0.7 + 0.13 * (n % 5))
+        stack.restart("sandboxd")
+        n += 1
+    stopped.set()
+    for t in threads:
+        t.join(60)
+    assert n >= 5 and len(stack.alive()) == 6
+    # What belongs to a session that goes on is operatord's to end.
+    live = {s["container_name"] for s in control(stack, "List")["sandboxes"] if s["running"]}
+    eventually(lambda: set(containers_left(stack)) <= live | {s["container_name"] for s in control(stack, "List")["sandboxes"]},
+               timeout=20)
+    last = Sandbox(stack)
+    assert last.out("echo up") == "up\n"
+    stack.occ("audit", "verify")
+
+
+def test_a_graceful_stop_takes_everything_along(fresh):
+    stack = fresh
+    boxes = [Sandbox(stack) for _ in range(4)]
+    running = [b.begin_run("trap '' TERM; touch /tmp/order; sleep 60") for b in boxes]
+    for b in boxes:
+        eventually(lambda b=b: os.path.exists(f"/proc/{b.init()}/root/tmp/order"))
+    t = time.monotonic()
+    assert stack.kill("sandboxd", signal.SIGTERM) == 0
+    assert time.monotonic() - t < 6
+    assert parents_of(stack) == []
+    for p in running:
+        with pytest.raises((RpcError, AssertionError)):
+            finish(p)
+    stack.start_one("sandboxd")
+
+
+def test_two_deployments_do_not_touch_each_other(fresh):
+    """A second sandboxd on the same host, with the same names for everything but run_dir, comes and goes."""
+    stack = fresh
+    s = Sandbox(stack)
+    s.run("(setsid nohup sleep 6543 >/dev/null 2>&1 &); true")
+    other = stack.dir / "other-run"
+    other.mkdir(mode=0o755)
+    env = dict(stack.env_of("sandboxd"), OCU_SANDBOXD_RUN_DIR=str(other), OCU_SANDBOXD_EXEC_LISTEN="tls+tcp://127.0.0.1:9311",
+               OCU_SANDBOXD_CONTROL_LISTEN="tls+tcp://127.0.0.1:9312", OCU_SANDBOXD_METRICS_LISTEN="")
+    from stack import program
+    for sig in (signal.SIGKILL, signal.SIGTERM):
+        r, w = os.pipe()
+        p = subprocess.Popen([program("ocu-sandboxd"), "--config", stack.etc / "sandboxd.yaml", "--ready-fd", str(w)],
+                             env=env, pass_fds=[w], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(w)
+        assert os.read(r, 1) == b"\n"
+        os.close(r)
+        p.send_signal(sig)
+        p.wait(15)
+    assert s.out("pgrep -c sleep").strip() == "1"
+
+
+def test_files_that_are_lost_end_the_sandbox(fresh):
+    stack = fresh
+    s = Sandbox(stack)
+    s.out("echo kept > /workspace/f")
+    container = s.container
+    stack.kill("brokerd")
+    eventually(lambda: container not in containers_left(stack))
+    with pytest.raises(RpcError) as e:
+        s.run("true")
+    assert e.value.reason in ("session_gone", "session_denylisted")
+    stack.start_one("brokerd")
+    again = eventually(lambda: made(stack), every=0.2)
+    assert again.out("echo up > /workspace/f; cat /workspace/f") == "up\n"
+
+
+def made(stack):
+    try:
+        return Sandbox(stack)
+    except RpcError:
+        return None
+
+
+def test_a_brokerd_that_hangs_holds_up_nobodys_end(fresh):
+    stack = fresh
+    s, other = Sandbox(stack), Sandbox(stack)
+    stack.proc["brokerd"].send_signal(signal.SIGSTOP)
+    try:
+        # Stuck in the kernel, where no signal reaches it.
+        stuck = s.begin_run("ls -l /workspace; echo never", cwd="/")
+        assert other.out("echo fine", cwd="/") == "fine\n"
+        eventually(lambda: any("request_wait_answer" in wchan(p) for p in s.pids()))
+        t = time.monotonic()
+        s.stop()
+        assert time.monotonic() - t < 1
+        assert s.container not in containers_left(stack)
+        with pytest.raises(RpcError) as e:
+            finish(stuck)
+        assert e.value.reason == "session_gone"
+    finally:
+        stack.proc["brokerd"].send_signal(signal.SIGCONT)
+
+
+def wchan(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/wchan").read_text() + pathlib.Path(f"/proc/{pid}/stack").read_text()
+    except OSError:
+        return ""
+
+
+def test_an_egressd_that_comes_back_gets_the_edges_again(fresh):
+    stack = fresh
+    s = Sandbox(stack)
+    probe = "curl -sS --max-time 4 -o /dev/null -w '%{http_code}' http://allowed.example/"
+    assert s.out(probe) == "200"
+    for _ in range(2):
+        stack.restart("egressd")
+        eventually(lambda: s.run(probe)["stdout"] == "200", timeout=20, every=0.2)
+    assert len(stack.events(session_id=s.id, action="sandbox.edge")) >= 2
+
+
+def test_without_a_trail_nothing_begins(fresh):
+    stack = fresh
+    s = Sandbox(stack)
+    s.out("true")
+    stack.kill("auditd")
+    eventually(lambda: refused(lambda: s.run("touch /tmp/unseen")) == "audit_unavailable")
+    assert not os.path.exists(f"/proc/{s.init()}/root/tmp/unseen")
+    for call in (lambda: s.call("CreateFile", path="/tmp/unseen", content=""), lambda: s.call("Start", argv=["touch", "/tmp/unseen"])):
+        assert refused(call) == "audit_unavailable"
+    # Nor does a sandbox end: the order stands, and is carried out once it can be written down.
+    assert refused(s.stop) == "audit_unavailable"
+    assert s.pids() and not os.path.exists(f"/proc/{s.init()}/root/tmp/unseen")
+    stack.start_one("auditd")
+    eventually(lambda: refused(lambda: s.out("true")) is None, every=0.2)
+    s.stop()
+
+
+def refused(call):
+    try:
+        call()
+        return None
+    except RpcError as e:
+        return e.reason
+
+
+def test_a_call_whose_record_is_lost_is_not_acknowledged(fresh):
+    stack = fresh
+    s = Sandbox(stack)
+    running = s.begin_run("touch /tmp/order; sleep 2; echo done")
+    eventually(lambda: os.path.exists(f"/proc/{s.init()}/root/tmp/order"))
+    stack.kill("auditd")
+    with pytest.raises(RpcError) as e:
+        finish(running)
+    assert e.value.reason == "audit_unavailable"
+    stack.start_one("auditd")
+    stack.occ("audit", "verify")
+
+
+def test_the_denylist_alone_ends_a_sandbox(fresh):
+    """An operator's kill whose direct order never arrives: the list does it."""
+    stack = fresh
+    s = Sandbox(stack, caller="mallory")
+    running = s.begin_run("touch /tmp/order; sleep 60")
+    eventually(lambda: os.path.exists(f"/proc/{s.init()}/root/tmp/order"))
+    container = s.container
+    t = time.monotonic()
+    stack.occ("deny", "add", "session", s.id, check=False)
+    with pytest.raises(RpcError) as e:
+        finish(running)
+    assert e.value.reason == "session_denylisted" and time.monotonic() - t < 2
+    eventually(lambda: container not in containers_left(stack), timeout=12)
+    assert pids_of(container) == []
+    assert refused(lambda: s.run("true")) == "session_denylisted"
+
+
+def test_many_at_once(fresh):
+    stack = fresh
+    boxes, errors = [], []
+
+    def one():
+        try:
+            b = Sandbox(stack)
+            assert b.out("echo up") == "up\n"
+            boxes.append(b)
+        except Exception as e:  # every kind counts
+            errors.append(e)
+    threads = [threading.Thread(target=one) for _ in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(120)
+    assert not errors and len(boxes) == 12
+    assert len({b.container for b in boxes}) == 12
+    t = time.monotonic()
+    stack.occ("kill", "--all", "--yes")
+    eventually(lambda: containers_left(stack) == [])
+    assert time.monotonic() - t < 15
+
+
+def test_without_a_hello_there_is_no_sandbox(upstream, tmp_path):
+    agent = tmp_path / "agent"
+    agent.write_text(AGENT.replace("GREET", "False"))
+    agent.chmod(0o755)
+    config = {d: dict(v) for d, v in upstream.config.items()}
+    config.setdefault("sandboxd", {}).update(guest_agent=str(agent), start_timeout="1500ms")
+    with Stack(config) as s:
+        t = time.monotonic()
+        with pytest.raises(RpcError) as e:
+            Sandbox(s)
+        assert e.value.reason == "timeout" and time.monotonic() - t < 8
+        eventually(lambda: containers_left(s) == [])
+        assert s.events(action="sandbox.failed")
