@@ -82,7 +82,8 @@ static int store_bytes(char *at, const struct field_rule *rule, const struct ocu
 static int decode(void *ret, const struct field_rule *rules, unsigned count, const void *data, size_t len,
                   struct ocu_error *err)
 {
-	struct ocu_wire w = {data, (const uint8_t *)data + len};
+	const uint8_t *bytes = data ? data : (const uint8_t *)""; /* no bytes may come as no pointer */
+	struct ocu_wire w = {bytes, bytes + len};
 	struct ocu_wire_field f;
 	uint32_t seen = 0;
 	int rv;

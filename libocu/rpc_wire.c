@@ -125,13 +125,15 @@ static int check_message(const ProtobufCMessageDescriptor *desc, struct ocu_wire
 static int check_value(const ProtobufCFieldDescriptor *d, const struct ocu_wire_field *f, unsigned depth,
                        struct ocu_error *err)
 {
-	struct ocu_wire inner = {f->data, f->data + f->len};
+	struct ocu_wire inner;
 
 	if (d->type == PROTOBUF_C_TYPE_STRING && !ocu_wire_text_valid(f->data, f->len))
 		return ocu_error_set(err, OCU_E_PARSE, "%s: not valid UTF-8 text", d->name);
-	if (d->type == PROTOBUF_C_TYPE_MESSAGE)
-		return check_message(d->descriptor, inner, depth + 1, err);
-	return 0;
+	if (d->type != PROTOBUF_C_TYPE_MESSAGE)
+		return 0;
+	inner.at = f->data;
+	inner.end = f->data + f->len;
+	return check_message(d->descriptor, inner, depth + 1, err);
 }
 
 /* How many elements the field adds, after checking them; SIZE_MAX with err set when it is refused. */
@@ -190,7 +192,8 @@ int ocu_wire_check(const ProtobufCMessageDescriptor *desc, const void *data, siz
                    struct ocu_error *err)
 {
 	struct ocu_error own = {0};
-	struct ocu_wire w = {data, (const uint8_t *)data + len};
+	const uint8_t *bytes = data ? data : (const uint8_t *)""; /* no bytes may come as no pointer */
+	struct ocu_wire w = {bytes, bytes + len};
 
 	return check_message(desc, w, 1, err ? err : &own);
 }
