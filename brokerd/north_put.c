@@ -100,46 +100,54 @@ static void answer_put(struct job *j, const struct stat *st, bool replaced)
 	                              (json_int_t)st->st_size, "etag", etag, "replaced", replaced));
 }
 
-static void put_charged(struct job *j, uint64_t size)
+/* Neither the staged file nor its charge stays when it does not become visible. */
+static void take_back(struct volume *v, const char *staged, uint64_t size)
+{
+	unlinkat(v->disk.staging, staged, 0);
+	quota_drop_bytes(&v->quota, size);
+}
+
+/* v is a reference of our own: the job is gone once it is answered. */
+static void put_charged(struct job *j, struct volume *v, uint64_t size)
 {
 	char name[OCU_ID_MAX];
 	struct stat st;
 	bool replaced = false;
-	struct quota *q = &j->volume->quota;
 	ocu_id_new("", name);
 	int r = stage(j, name, size);
 	if (r < 0) {
-		quota_drop_bytes(q, size);
+		take_back(v, name, size);
 		changed_or_failed(j, r);
 		return;
 	}
 	if (job_record(j) < 0) {
-		unlinkat(j->volume->disk.staging, name, 0);
-		quota_drop_bytes(q, size);
+		take_back(v, name, size);
 		return;
 	}
-	r = change_place(j->volume, name, j->path, check_conditions, j, &st, &replaced);
+	r = change_place(v, name, j->path, check_conditions, j, &st, &replaced);
 	if (r == 0) {
 		answer_put(j, &st, replaced);
 		return;
 	}
-	unlinkat(j->volume->disk.staging, name, 0);
-	quota_drop_bytes(q, size);
+	take_back(v, name, size);
 	changed_or_failed(j, r);
 }
 
 void north_put(struct job *j)
 {
 	uint64_t size = 0;
+	struct volume *v = volume_ref(j->volume);
 	ocu_http_body_fd(j->req, &size);
 	j->bytes = (int64_t)size;
-	if (job_bytes(j, size) < 0)
-		return;
-	int r = quota_resize(&j->volume->quota, 0, size);
-	if (r < 0)
-		changed_or_failed(j, r);
-	else
-		put_charged(j, size);
+	int r = job_bytes(j, size);
+	if (r == 0) {
+		r = quota_resize(&v->quota, 0, size);
+		if (r < 0)
+			changed_or_failed(j, r);
+		else
+			put_charged(j, v, size);
+	}
+	volume_unref(v);
 }
 
 void north_delete(struct job *j)

@@ -48,6 +48,8 @@ def test_every_operation_is_an_event(world):
     s.list()
     s.delete("north")
     s.get("north")
+    # What reports a failure or a close is delivered behind the answer.
+    eventually(lambda: [len(of(world, s, a)) for a in ("file.get", "file.rmdir")] == [2, 3] and len(of(world, s, "file.close")) >= 3)
     events = {}
     for e in world.file_events(s):
         events.setdefault(e["action"], []).append(e)
@@ -102,8 +104,7 @@ def test_refusals_on_the_north_face_are_events(world):
     s = Session(world)
     assert s.get("f", token="x.y.z")[0] == 401
     assert s.get("f", token=world.token("mallory"))[0] == 404
-    refused = [e for e in eventually(lambda: [e for e in world.events(action="file.get") if e["actor_id"] in ("mallory", "unauthenticated")
-                                              and e["unmapped"].get("handle") == "f"])]
+    refused = eventually(lambda: [e for e in world.events(action="file.get") if e["actor_id"] in ("mallory", "unauthenticated")])
     assert {e["outcome"] for e in refused} <= {"denied", "failure"}
     assert all(e["session_id"] == "" for e in refused)   # nothing of the session is told of, or to, a stranger
     s.close()
@@ -130,7 +131,7 @@ while True:
         os.mkdir(s.dir / f"w{n}")
     writers = [subprocess.Popen(["/usr/bin/python3", "-c", script, str(s.dir / f"w{n}"), f"w{n}"], stdout=subprocess.PIPE, text=True)
                for n in range(4)]
-    eventually(lambda: len(os.listdir(s.data / "w0")) > 50)
+    eventually(lambda: all(len(os.listdir(s.data / f"w{n}")) > 50 for n in range(4)))
     world.stack.kill("auditd")
     acknowledged, failed = set(), {}
     for n, w in enumerate(writers):
@@ -142,7 +143,7 @@ while True:
                 acknowledged.add(line.strip())
         assert w.wait(20) == 0
     assert set(failed.values()) == {errno.EIO} and len(failed) == 4
-    assert len(acknowledged) > 200
+    assert len(acknowledged) >= 200
     there = {p.name for n in range(4) for p in (s.data / f"w{n}").iterdir()}
     assert acknowledged <= there
     # What exists but was not acknowledged can only be what was recorded just before the end.
