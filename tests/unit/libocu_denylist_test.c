@@ -44,7 +44,8 @@ struct source {
 	pthread_mutex_t lock;
 	pthread_cond_t pulled;
 	unsigned pulls;
-	bool silent; /* answers no pull */
+	unsigned listeners; /* subscribers of the feed */
+	bool silent;        /* answers no pull */
 	char history[32];
 	uint64_t epoch;
 	size_t count;
@@ -95,6 +96,27 @@ static void pull(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *arg
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void feed_joined(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+	struct source *s = arg;
+
+	(void)pipe;
+	(void)event;
+	pthread_mutex_lock(&s->lock);
+	s->listeners++;
+	pthread_cond_broadcast(&s->pulled);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* What is published from now on reaches the subscriber. */
+static void source_wait_listener(struct source *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->listeners == 0)
+		pthread_cond_wait(&s->pulled, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static struct source *source_new(void)
 {
 	static const struct ocu_rpc_entry table[] = {{&ocu_m_denylist_pull, pull}, {0}};
@@ -112,6 +134,7 @@ static struct source *source_new(void)
 	ck_assert_int_eq(
 	    ocu_tls_config(&tls, NNG_TLS_MODE_SERVER, operatord, "spiffe://" TD "/ocu/sandboxd/*", NULL), 0);
 	ck_assert_int_eq(nng_pub0_open(&s->feed), 0);
+	ck_assert_int_eq(nng_pipe_notify(s->feed, NNG_PIPE_EV_ADD_POST, feed_joined, s), 0);
 	ck_assert_int_eq(nng_listener_create(&l, s->feed, "tls+tcp://127.0.0.1:0"), 0);
 	ck_assert_int_eq(nng_listener_set_ptr(l, NNG_OPT_TLS_CONFIG, tls), 0);
 	ck_assert_int_eq(nng_listener_start(l, 0), 0);
@@ -307,7 +330,8 @@ START_TEST(a_published_change_takes_effect_at_once)
 	told_init(&t);
 	d = subscribe(s, &t, 0);
 	wait_fresh(d);
-	source_wait_pulls(s, 1); /* the feed is connected by now, or will pull again when it is */
+	source_wait_listener(s);
+	source_wait_pulls(s, 1); /* joining caused a pull; the next is two seconds off */
 	ck_assert_int_eq(ocu_denylist_check(d, OCU_DENY_SESSION, "ses_2", NULL), 0);
 	source_add(s, OCU_DENY_SESSION, "ses_2");
 	start = ocu_mono_ms();
@@ -342,7 +366,7 @@ START_TEST(a_gap_is_filled_by_a_pull)
 
 	d = subscribe(s, NULL, 0);
 	wait_fresh(d);
-	source_wait_pulls(s, 1);
+	source_wait_listener(s);
 	source_add(s, OCU_DENY_SESSION, "ses_lost");
 	source_add(s, OCU_DENY_SESSION, "ses_next");
 	publish(s, 2, "ses_next", NULL);
@@ -472,7 +496,7 @@ START_TEST(malformed_changes_change_nothing)
 	uint8_t bytes[64];
 
 	wait_fresh(d);
-	source_wait_pulls(s, 1);
+	source_wait_listener(s);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		publish_bytes(s, rows[i].bytes, rows[i].len);
 	c.history = s->history; /* well formed, but an entry of no kind and no value */
