@@ -79,8 +79,10 @@ static void handle_list(struct ocu_rpc_call *call, const ProtobufCMessage *req, 
 	struct volume **all = registry_all(b->registry, &count);
 	Ocu__Mount__Mount *rows = calloc(count + 1, sizeof *rows);
 	Ocu__Mount__Mount **list = calloc(count + 1, sizeof(Ocu__Mount__Mount *));
-	int r = rows && list ? 0 : ocu_error_set(&err, OCU_E_NOMEM, "list");
-	for (size_t i = 0; i < count && r == 0; i++) {
+	int r = 0;
+	if (!rows || !list)
+		r = ocu_error_set(&err, OCU_E_NOMEM, "list");
+	for (size_t i = 0; rows && list && i < count; i++) {
 		describe(all[i], &rows[i]);
 		list[i] = &rows[i];
 	}

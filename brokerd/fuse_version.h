@@ -6,7 +6,7 @@
 #define BROKERD_FUSE_VERSION_H
 
 #define FUSE_USE_VERSION 312
-#include <fuse_lowlevel.h>
+#include <fuse3/fuse_lowlevel.h>
 #include <stdint.h>
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)

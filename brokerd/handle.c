@@ -53,7 +53,9 @@ static int free_slot(struct handles *t, uint32_t *ret)
 			return 0;
 		}
 	}
-	uint32_t size = t->size * 2;
+	if (t->size > UINT32_MAX / 2)
+		return -ENOMEM;
+	uint32_t size = t->size ? t->size * 2 : SLOTS_FIRST;
 	struct handle **slot = realloc(t->slot, size * sizeof *slot);
 	if (slot)
 		t->slot = slot;

@@ -20,7 +20,7 @@ void header_etag(const struct stat *st, char out[ETAG_SIZE])
 	EVP_Digest(text, (size_t)n, digest, NULL, EVP_sha256(), NULL);
 	out[0] = '"';
 	for (int i = 0; i < 16; i++)
-		snprintf(out + 1 + 2 * i, 3, "%02x", digest[i]);
+		snprintf(out + 1 + (size_t)2 * i, 3, "%02x", digest[i]);
 	memcpy(out + 33, "\"", 2);
 }
 

@@ -42,9 +42,9 @@
 
 #define DRAIN_MS       2000
 #define RPC_WORKERS    8
-#define NORTH_INFLIGHT 32  /* requests of one caller under way */
-#define FOLDER_FDS     128 /* folder descriptors kept for one session */
-#define FDS_RESERVED   512 /* for everything that is not a session's */
+#define NORTH_INFLIGHT 32   /* requests of one caller under way */
+#define FOLDER_FDS     128  /* folder descriptors kept for one session */
+#define FDS_RESERVED   512L /* for everything that is not a session's */
 #define CONNECT_PORTS  4
 
 struct brokerd {
@@ -75,8 +75,8 @@ static void take_descriptors(struct broker *b)
 
 static int make_places(struct brokerd *a, struct ocu_error *err)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 	int r = conf_names(&a->d, &a->names, err);
 	if (r == 0)
 		r = ocu_jail_ids(ocu_conf_str(a->d.conf, "run_as"), &uid, &gid, err);

@@ -179,17 +179,18 @@ int mount_start(struct broker *b, struct volume *v, int fd, uid_t guest_uid, str
 		mount_unref(m);
 		return r;
 	}
-	r = volume_attach(v, mount_ref(m), err);
+	r = lane_new(b->pool, m->fd, &lane_ops, m, &m->lane, err);
 	if (r < 0) {
+		fuse_session_destroy(m->session);
 		mount_unref(m);
-	} else {
-		/* From here requests are served, and on failure nothing was. */
-		r = lane_open(b->pool, m->fd, &lane_ops, m, &m->lane, err);
-		if (r == 0)
-			return 0;
-		mount_unref(volume_detach(v, m));
+		return r;
 	}
-	fuse_session_destroy(m->session);
+	mount_ref(m); /* the first one now is the lane's: connection_ended() gives it back */
+	r = volume_attach(v, m, err);
+	if (r == 0)
+		r = lane_start(m->lane, err);
+	if (r < 0)
+		mount_abort(m);
 	mount_unref(m);
 	return r;
 }

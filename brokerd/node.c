@@ -116,7 +116,7 @@ static void drop_fd(struct nodes *t, struct node *n)
 /* Frees n when nothing holds it, and then the parents that were held by it alone. */
 static void reap(struct nodes *t, struct node *n)
 {
-	while (n && n != t->root && n->refs == 0 && n->lookups == 0) {
+	while (n != t->root && n->refs == 0 && n->lookups == 0) {
 		struct node *parent = n->parent;
 		remove_name(t, n);
 		struct node **p = &t->by_id[id_bucket(t, n->id)];
@@ -351,20 +351,18 @@ void node_move(struct nodes *t, struct node *n, struct node *parent, const char 
 void node_exchange(struct nodes *t, struct node *a, struct node *b)
 {
 	pthread_mutex_lock(&t->lock);
-	struct node *parent = a->parent;
-	char *name = strdup(a->name);
-	parent->refs++;
 	remove_name(t, a);
-	if (name) {
-		replace_name(t, a, b->parent, b->name);
-		replace_name(t, b, parent, name);
-	} else {
-		remove_name(t, b);
-	}
-	parent->refs--;
-	reap(t, parent);
+	remove_name(t, b);
+	/* Each parent gives one child away and takes one in: nobody's count changes. */
+	struct node *parent = a->parent;
+	char *name = a->name;
+	a->parent = b->parent;
+	a->name = b->name;
+	b->parent = parent;
+	b->name = name;
+	insert_name(t, a);
+	insert_name(t, b);
 	pthread_mutex_unlock(&t->lock);
-	free(name);
 }
 
 size_t node_path(struct nodes *t, struct node *n, const char *leaf, char *out, size_t size)

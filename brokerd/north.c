@@ -9,28 +9,22 @@
 
 #include "brokerd/broker.h"
 #include "brokerd/meter.h"
+#include "brokerd/north_gate.h"
 #include "brokerd/north_job.h"
-#include "brokerd/registry.h"
 #include "libocu/clock.h"
-#include "libocu/denylist.h"
 #include "libocu/err.h"
 #include "libocu/httpd.h"
-#include "libocu/json.h"
-#include "libocu/jwt.h"
 #include "libocu/log.h"
 #include "libocu/pki.h"
 
-#define QUEUE_MAX    256 /* jobs waiting for a worker; more are refused */
-#define WORKERS_MAX  64
-#define IDLE_S       30
-#define ROUTES       7
-#define TOKEN_ID_MAX 128
+#define QUEUE_MAX   256 /* jobs waiting for a worker; more are refused */
+#define WORKERS_MAX 64
+#define IDLE_S      30
+#define ROUTES      7
 
 struct north {
 	struct north_opts o;
-	char issuer[128], audience[128];
-	struct ocu_jwks *keys;
-	struct rate *rate;
+	struct gate gate;
 	struct ocu_http_route routes[ROUTES];
 	struct ocu_httpd *httpd;
 	pthread_mutex_t lock;
@@ -56,7 +50,7 @@ static void job_free(void *user)
 	struct job *j = user;
 	job_leave(j);
 	if (j->counted)
-		rate_leave(j->north->rate, j->caller);
+		rate_leave(j->north->gate.rate, j->caller);
 	volume_unref(j->volume);
 	free(j);
 }
@@ -128,7 +122,7 @@ void job_status(struct job *j, int status, int code, const char *text)
 int job_bytes(struct job *j, uint64_t bytes)
 {
 	struct ocu_error err = {0};
-	int r = rate_bytes(j->north->rate, j->caller, bytes, ocu_mono_ms(), &err);
+	int r = rate_bytes(j->north->gate.rate, j->caller, bytes, ocu_mono_ms(), &err);
 	if (r < 0)
 		job_refuse(j, &err);
 	return r;
@@ -210,109 +204,16 @@ static void on_delete(struct ocu_http_req *r, void *arg)
 
 /* --- admission --- */
 
-static int authenticate(struct north *n, struct job *j, struct ocu_error *err)
-{
-	const char *token = ocu_http_bearer(j->req);
-	const struct ocu_jwt_expect want = {.issuer = n->issuer, .audience = n->audience};
-	OCU_JSON json_t *claims = NULL;
-	if (!token)
-		return ocu_error_set(err, OCU_E_UNAUTHENTICATED, "no bearer token");
-	int r = ocu_jwt_verify(n->keys, token, strlen(token), &want, &claims, err);
-	if (r < 0)
-		return r;
-	const char *sub = ocu_json_str(claims, "sub", ""), *jti = ocu_json_str(claims, "jti", "");
-	if (!*sub || strlen(sub) >= sizeof j->caller || !*jti || strlen(jti) > TOKEN_ID_MAX)
-		return ocu_error_set(err, OCU_E_TOKEN_CLAIM, "sub or jti is empty or too long");
-	r = ocu_denylist_check(j->broker->denylist, OCU_DENY_TOKEN, jti, err);
-	if (r == 0)
-		r = ocu_denylist_check(j->broker->denylist, OCU_DENY_CALLER, sub, err);
-	if (r < 0)
-		return r;
-	memcpy(j->caller, sub, strlen(sub) + 1);
-	return 0;
-}
-
-/* The file system, when it is the caller's. Somebody else's does not exist. */
-static int find_volume(struct job *j, const char *filesystem_id, struct ocu_error *err)
-{
-	j->volume = registry_filesystem(j->broker->registry, filesystem_id);
-	if (!j->volume || strcmp(j->volume->caller, j->caller) != 0) {
-		volume_unref(j->volume);
-		j->volume = NULL;
-		return ocu_error_set(err, OCU_E_NOT_FOUND, "no such file system of this caller");
-	}
-	int r = ocu_denylist_check(j->broker->denylist, OCU_DENY_SESSION, j->volume->session_id, err);
-	if (r == 0)
-		r = volume_enter(j->volume, err);
-	j->inside = r == 0;
-	return r;
-}
-
-static int take_path(struct job *j, const char *path, struct ocu_error *err)
-{
-	int r = path_north_check(path, err);
-	if (r < 0)
-		return r;
-	memcpy(j->path, path, strlen(path) + 1);
-	path_handle(path, strlen(path), j->handle);
-	return 0;
-}
-
-/* An upload that cannot fit is refused before it is taken in. */
-static int check_room(struct job *j, struct ocu_error *err)
-{
-	const char *length = ocu_http_header(j->req, "Content-Length");
-	uint64_t size = length ? strtoull(length, NULL, 10) : 0;
-	if (quota_charge(size) <= quota_bytes_left(&j->volume->quota))
-		return 0;
-	meter_quota();
-	return ocu_error_set(err, OCU_E_NO_SPACE, "over the quota");
-}
-
-static int decide(struct north *n, struct job *j, struct ocu_error *err)
-{
-	const char *filesystem_id = ocu_http_param(j->req, "fs"), *path = ocu_http_param(j->req, "path");
-	int r = authenticate(n, j, err);
-	if (r < 0)
-		return r;
-	r = rate_enter(n->rate, j->caller, ocu_mono_ms(), err);
-	j->counted = r == 0;
-	if (r == 0 && path)
-		r = take_path(j, path, err);
-	if (r == 0 && filesystem_id)
-		r = find_volume(j, filesystem_id, err);
-	if (r == 0 && j->op == FILE_OP_PUT)
-		r = check_room(j, err);
-	return r;
-}
-
-static enum file_op op_of(struct ocu_http_req *r)
-{
-	static const struct {
-		const char *method;
-		enum file_op op;
-	} ops[] = {
-	    {"GET", FILE_OP_GET}, {"HEAD", FILE_OP_HEAD}, {"PUT", FILE_OP_PUT}, {"DELETE", FILE_OP_DELETE}};
-	if (!ocu_http_param(r, "fs"))
-		return FILE_OP_FILESYSTEMS;
-	if (!ocu_http_param(r, "path"))
-		return FILE_OP_LIST;
-	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-		if (strcmp(ops[i].method, ocu_http_method(r)) == 0)
-			return ops[i].op;
-	return FILE_OP_GET;
-}
-
 static int admit(struct ocu_http_req *r, void *arg, struct ocu_error *err)
 {
 	struct north *n = arg;
 	struct job *j = calloc(1, sizeof *j);
 	if (!j)
 		return ocu_error_set(err, OCU_E_NOMEM, "job");
-	*j =
-	    (struct job){.north = n, .broker = n->o.broker, .req = r, .op = op_of(r), .bytes = BYTES_UNKNOWN};
+	*j = (struct job){
+	    .north = n, .broker = n->o.broker, .req = r, .op = gate_op(r), .bytes = BYTES_UNKNOWN};
 	ocu_http_set_user(r, j, job_free);
-	int e = decide(n, j, err);
+	int e = gate_decide(&n->gate, j, err);
 	if (e < 0) {
 		int http = ocu_err_http(e);
 		report(j,
@@ -377,12 +278,8 @@ int north_start(struct north **ret, const struct north_opts *o, struct ocu_error
 	n->tail = &n->head;
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->work, NULL);
-	snprintf(n->issuer, sizeof n->issuer, "%s", o->issuer);
-	snprintf(n->audience, sizeof n->audience, "%s", o->audience);
 	fill_routes(n);
-	int r = ocu_jwks_load(&n->keys, o->jwks_path, err);
-	if (r == 0)
-		r = rate_new(&n->rate, &o->rate, err);
+	int r = gate_open(&n->gate, o, err);
 	for (; r == 0 && n->threads < o->workers && n->threads < WORKERS_MAX; n->threads++) {
 		int e = pthread_create(&n->thread[n->threads], NULL, work, n);
 		if (e) {
@@ -412,8 +309,7 @@ void north_stop(struct north *n, unsigned drain_ms)
 	pthread_mutex_unlock(&n->lock);
 	for (unsigned i = 0; i < n->threads; i++)
 		pthread_join(n->thread[i], NULL);
-	ocu_jwks_free(n->keys);
-	rate_free(n->rate);
+	gate_close(&n->gate);
 	pthread_mutex_destroy(&n->lock);
 	pthread_cond_destroy(&n->work);
 	free(n);

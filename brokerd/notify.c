@@ -28,14 +28,18 @@ struct notifier {
 	bool stop;
 };
 
-static void unref(struct notifier *n)
+static void notifier_free(struct notifier *n)
 {
-	if (atomic_fetch_sub(&n->refs, 1) != 1)
-		return;
 	pthread_mutex_destroy(&n->lock);
 	pthread_cond_destroy(&n->work);
 	pthread_cond_destroy(&n->done);
 	free(n);
+}
+
+static void unref(struct notifier *n)
+{
+	if (atomic_fetch_sub(&n->refs, 1) == 1)
+		notifier_free(n);
 }
 
 static void tell(struct mount *m, const struct change *c)
@@ -87,8 +91,7 @@ static struct notifier *start(struct mount *m)
 	pthread_condattr_destroy(&monotonic);
 	if (pthread_create(&thread, NULL, run, n) != 0) {
 		mount_unref(m);
-		unref(n);
-		unref(n);
+		notifier_free(n);
 		return NULL;
 	}
 	pthread_detach(thread);

@@ -108,14 +108,19 @@ static struct task *pop_task(struct lane *l)
 	return t;
 }
 
+static struct lane *lane_in_turn(struct pool *p)
+{
+	for (struct lane *l = TAILQ_FIRST(&p->ready); l; l = TAILQ_NEXT(l, ring))
+		if (l->active < p->o.lane_workers)
+			return l;
+	return NULL;
+}
+
 /* The next task of the next lane in turn that has a worker to spare. */
 static void run_task(struct pool *p)
 {
-	struct lane *l;
 	pthread_mutex_lock(&p->lock);
-	TAILQ_FOREACH(l, &p->ready, ring)
-	if (l->active < p->o.lane_workers)
-		break;
+	struct lane *l = lane_in_turn(p);
 	if (!l) {
 		pthread_mutex_unlock(&p->lock);
 		return;
@@ -261,34 +266,40 @@ void pool_stop(struct pool *p)
 	pool_free(p);
 }
 
-int lane_open(struct pool *p, int fd, const struct lane_ops *ops, void *arg, struct lane **ret,
-              struct ocu_error *err)
+int lane_new(struct pool *p, int fd, const struct lane_ops *ops, void *arg, struct lane **ret,
+             struct ocu_error *err)
 {
 	struct lane *l = calloc(1, sizeof *l);
 	if (!l)
 		return ocu_error_set(err, OCU_E_NOMEM, "lane");
-	*l = (struct lane){.pool = p, .fd = fd, .ops = ops, .arg = arg, .armed = true};
+	*l = (struct lane){.pool = p, .fd = fd, .ops = ops, .arg = arg};
 	pthread_mutex_lock(&p->lock);
 	while (l->slot < p->o.lanes && p->slot[l->slot])
 		l->slot++;
-	if (l->slot == p->o.lanes) {
-		pthread_mutex_unlock(&p->lock);
+	bool room = l->slot < p->o.lanes;
+	if (room) {
+		l->generation = ++p->generation[l->slot];
+		p->slot[l->slot] = l;
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (!room) {
 		free(l);
 		return ocu_error_set(err, OCU_E_QUOTA, "%u mounts are served already", p->o.lanes);
 	}
-	l->generation = ++p->generation[l->slot];
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = lane_key(l)};
-	p->slot[l->slot] = l;
 	*ret = l;
-	int e = epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? errno : 0;
-	if (e)
-		p->slot[l->slot] = NULL;
-	pthread_mutex_unlock(&p->lock);
-	if (e) {
-		free(l);
-		return ocu_error_errno(err, OCU_E_IO, e, "watching a mount");
-	}
 	return 0;
+}
+
+int lane_start(struct lane *l, struct ocu_error *err)
+{
+	struct pool *p = l->pool;
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = lane_key(l)};
+	pthread_mutex_lock(&p->lock);
+	int e = l->closing ? ECANCELED : epoll_ctl(p->epoll, EPOLL_CTL_ADD, l->fd, &ev) < 0 ? errno : 0;
+	l->armed = e == 0;
+	pthread_mutex_unlock(&p->lock);
+	return e ? ocu_error_errno(err, e == ECANCELED ? OCU_E_CANCELLED : OCU_E_IO, e, "serving a mount")
+	         : 0;
 }
 
 void lane_close(struct lane *l)

@@ -49,9 +49,12 @@ struct pool_opts {
 int pool_start(struct pool **ret, const struct pool_opts *o, struct ocu_error *err);
 void pool_stop(struct pool *p); /* every lane must have ended */
 
-/* fd is borrowed until `closed`. */
-int lane_open(struct pool *p, int fd, const struct lane_ops *ops, void *arg, struct lane **ret,
-              struct ocu_error *err);
+/* fd is borrowed until `closed`, which runs in every case once lane_new succeeded and lane_close was called.
+ */
+int lane_new(struct pool *p, int fd, const struct lane_ops *ops, void *arg, struct lane **ret,
+             struct ocu_error *err);
+/* From here on it is read. OCU_E_CANCELLED when it was closed meanwhile; on failure it is to be closed. */
+int lane_start(struct lane *l, struct ocu_error *err);
 /* Reads no more; ends when nothing is under way. Idempotent. */
 void lane_close(struct lane *l);
 void lane_free(struct lane *l); /* after `closed` */

@@ -10,8 +10,9 @@
 #include "brokerd/volume.h"
 #include "libocu/err.h"
 
-#define SETS 512
-#define WAYS 8 /* callers whose names fall together; the longest idle of them makes room */
+#define SETS    512
+#define HOUR_MS UINT64_C(3600000)
+#define WAYS    8 /* callers whose names fall together; the longest idle of them makes room */
 
 struct account {
 	char caller[VOLUME_CALLER_MAX];
@@ -86,8 +87,8 @@ static void refill(struct rate *r, struct account *a, uint64_t now_ms)
 	uint64_t passed = now_ms > a->at_ms ? now_ms - a->at_ms : 0;
 	/* What is overdrawn is at most one upload; an hour pays back anything, and keeps the product in
 	 * range. */
-	if (passed > 3600 * 1000)
-		passed = 3600 * 1000;
+	if (passed > HOUR_MS)
+		passed = HOUR_MS;
 	a->milli_ops += (int64_t)(passed * r->o.ops);
 	a->milli_bytes += (int64_t)(passed * r->o.bytes);
 	if (a->milli_ops > full_ops)

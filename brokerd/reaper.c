@@ -17,10 +17,10 @@
 #include "libocu/log.h"
 
 #define TICK_MS      1000
-#define SLICE_MS     100          /* removal at a stretch; a release that waits its turn waits no longer */
-#define EXPIRE_EVERY (60u * 1000) /* at most; a tenth of abandoned_after */
-#define HOUR_MS      (3600u * 1000)
-#define STAMP_MAX_S  (7 * 24 * 3600)
+#define SLICE_MS     100             /* removal at a stretch; a release that waits its turn waits no longer */
+#define EXPIRE_EVERY UINT64_C(60000) /* at most; a tenth of abandoned_after */
+#define HOUR_MS      UINT64_C(3600000)
+#define STAMP_MAX_S  INT64_C(604800) /* seven days */
 
 struct reaper {
 	struct broker *broker;

@@ -5,11 +5,7 @@ BROKERD_LIB := $(BUILD)/brokerd.a
 PROGRAMS += $(BUILD)/bin/ocu-brokerd
 
 # pkg-config is asked once, and only when something of brokerd is built.
-BROKERD_CFLAGS = $(eval BROKERD_CFLAGS := $(shell pkg-config --cflags fuse3 2>/dev/null))$(BROKERD_CFLAGS)
-BROKERD_LIBS   = $(eval BROKERD_LIBS := $(shell pkg-config --libs fuse3 2>/dev/null))$(BROKERD_LIBS)
-
-$(BROKERD_OBJ): EXTRA_CFLAGS = $(BROKERD_CFLAGS)
-$(BUILD)/tests/unit/brokerd_%.o $(BUILD)/tests/fuzz/brokerd_%.o: EXTRA_CFLAGS = $(BROKERD_CFLAGS)
+BROKERD_LIBS = $(eval BROKERD_LIBS := $(shell pkg-config --libs fuse3 2>/dev/null))$(BROKERD_LIBS)
 
 $(BROKERD_LIB): $(filter-out %/main.o,$(BROKERD_OBJ))
 	@echo "  AR    $@"; rm -f $@; ar rcs $@ $^

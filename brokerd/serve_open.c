@@ -21,7 +21,7 @@ static bool writes(int flags)
 static int make_handle(struct op *op, int fd, struct node *n, struct fuse_file_info *fi)
 {
 	struct mount *m = op->mount;
-	struct handle *h;
+	struct handle *h = NULL;
 	int r = content_opened(&m->content, n, fd);
 	if (r < 0) {
 		close(fd);
@@ -31,7 +31,7 @@ static int make_handle(struct op *op, int fd, struct node *n, struct fuse_file_i
 		r = content_truncate(&m->content, n, fd, 0);
 	if (r == 0)
 		r = handle_open(&m->handles, HANDLE_FILE, fd, n, &fi->fh, &h);
-	if (r < 0) {
+	if (r < 0 || !h) {
 		content_closed(&m->content, n);
 		close(fd);
 		return r;
@@ -118,10 +118,10 @@ static int create_locked(struct op *op, int dir, struct node **ret, struct stat 
 {
 	struct mount *m = op->mount;
 	bool made = false;
-	int fd = create_in(op, dir, &made), r = fd;
+	int fd = create_in(op, dir, &made);
 	if (fd < 0)
 		return fd;
-	r = fstat(fd, st) < 0 ? -errno : node_intern(&m->nodes, op->node, op->name, st, ret);
+	int r = fstat(fd, st) < 0 ? -errno : node_intern(&m->nodes, op->node, op->name, st, ret);
 	if (r == 0)
 		r = make_handle(op, fd, *ret, fi);
 	else
@@ -164,7 +164,7 @@ static int run_create(struct op *op)
 		node_dir_put(&m->nodes, op->node);
 	}
 	pthread_rwlock_unlock(&m->volume->tree);
-	if (r == 0)
+	if (r == 0 && n)
 		answer_create(op, n, &st, &fi);
 	node_unref(&m->nodes, n);
 	return r;

@@ -15,7 +15,9 @@
 #include "libocu/err.h"
 #include "libocu/log.h"
 
-#define SETTLE_MS 2500 /* what waits longer, for its record, finds its mount dead and does nothing any more */
+#define SETTLE_MS                                                                                            \
+	2500 /* what waits longer, for its record, finds its mount dead and does nothing any more            \
+	      */
 
 static int check_denied(struct broker *b, const char *session_id, const char *caller, struct ocu_error *err)
 {

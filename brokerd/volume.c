@@ -103,7 +103,7 @@ int volume_attach(struct volume *v, struct mount *m, struct ocu_error *err)
 	else if (v->mount)
 		r = ocu_error_set(err, OCU_E_STATE, "the session has a mount already");
 	else
-		v->mount = m;
+		v->mount = mount_ref(m);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

@@ -42,14 +42,15 @@ static int collect(const char *path, bool recursive, unsigned limit)
 	count = 0;
 	omitted = 0;
 	for (;;) {
-		json_t *page = NULL, *e;
-		size_t i;
+		json_t *page = NULL;
 		int r = listing_page(root, &q, &page);
 		if (r < 0)
 			return r;
-		ck_assert_uint_le(json_array_size(json_object_get(page, "entries")), limit);
-		json_array_foreach(json_object_get(page, "entries"), i, e)
-		    snprintf(all[count++], sizeof *all, "%s", json_string_value(json_object_get(e, "path")));
+		const json_t *entries = json_object_get(page, "entries");
+		ck_assert_uint_le(json_array_size(entries), limit);
+		for (size_t i = 0; i < json_array_size(entries); i++)
+			snprintf(all[count++], sizeof *all, "%s",
+			         json_string_value(json_object_get(json_array_get(entries, i), "path")));
 		omitted += json_integer_value(json_object_get(page, "omitted"));
 		const char *next = json_string_value(json_object_get(page, "next_cursor"));
 		if (next)

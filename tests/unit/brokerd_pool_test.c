@@ -15,11 +15,11 @@
 enum { LANES = 8 };
 
 struct end {
-	int ours, theirs; /* a datagram socket pair: each datagram a request */
 	struct lane *lane;
+	sem_t *gate;      /* serving waits here when set */
+	int ours, theirs; /* a datagram socket pair: each datagram a request */
 	atomic_uint served, inside, most_inside, tasks, closed;
-	sem_t *gate; /* serving waits here when set */
-	bool later;  /* serving posts a task and answers from it */
+	bool later; /* serving posts a task and answers from it */
 };
 
 struct later {
@@ -94,7 +94,8 @@ static void setup(void)
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
 		end[i].ours = fd[0];
 		end[i].theirs = fd[1];
-		ck_assert_int_eq(lane_open(pool, fd[1], &ops, &end[i], &end[i].lane, &err), 0);
+		ck_assert_int_eq(lane_new(pool, fd[1], &ops, &end[i], &end[i].lane, &err), 0);
+		ck_assert_int_eq(lane_start(end[i].lane, &err), 0);
 	}
 }
 
@@ -211,13 +212,35 @@ START_TEST(a_peer_that_hangs_up_ends_its_lane)
 }
 END_TEST
 
+START_TEST(a_lane_closed_before_its_start_still_ends)
+{
+	static struct end late;
+	struct ocu_error err = {0};
+	int fd[2];
+	lane_close(end[0].lane);
+	await(&end[0].closed, 1);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
+	late.theirs = fd[1];
+	ck_assert_int_eq(lane_new(pool, fd[1], &ops, &late, &late.lane, &err), 0);
+	ck_assert_int_eq(lane_hold(late.lane), 0);
+	lane_close(late.lane);
+	ck_assert_int_eq(lane_start(late.lane, &err), OCU_E_CANCELLED);
+	ck_assert_uint_eq(atomic_load(&late.closed), 0);
+	lane_release(late.lane);
+	await(&late.closed, 1);
+	lane_free(late.lane);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(lanes_are_bounded)
 {
 	struct lane *l;
 	struct ocu_error err = {0};
 	int fd[2];
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
-	ck_assert_int_eq(lane_open(pool, fd[1], &ops, &end[0], &l, &err), OCU_E_QUOTA);
+	ck_assert_int_eq(lane_new(pool, fd[1], &ops, &end[0], &l, &err), OCU_E_QUOTA);
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -235,6 +258,7 @@ int main(void)
 	tcase_add_test(c, a_lane_with_too_much_pending_is_not_read);
 	tcase_add_test(c, an_ended_lane_waits_for_what_is_under_way);
 	tcase_add_test(c, a_peer_that_hangs_up_ends_its_lane);
+	tcase_add_test(c, a_lane_closed_before_its_start_still_ends);
 	tcase_add_test(c, lanes_are_bounded);
 	suite_add_tcase(suite, c);
 	return run_suite(suite);

@@ -9,7 +9,7 @@
 #include "brokerd/quota.h"
 #include "tests/unit/brokerd_fixture.h"
 
-#define K4 4096u
+#define K4 UINT64_C(4096)
 
 START_TEST(charges_whole_blocks)
 {
@@ -159,7 +159,7 @@ END_TEST
 static void *extend(void *arg)
 {
 	char data[1000] = {1};
-	unsigned seed = (unsigned)(uintptr_t)arg;
+	unsigned seed = *(unsigned *)arg;
 	for (int i = 0; i < 3000; i++) {
 		uint64_t at = (uint64_t)(rand_r(&seed) % (90 * (int)K4));
 		if (rand_r(&seed) % 16 == 0)
@@ -174,8 +174,9 @@ START_TEST(concurrent_growth_is_charged_exactly)
 {
 	pthread_t t[3];
 	struct stat st;
-	for (uintptr_t i = 0; i < 3; i++)
-		pthread_create(&t[i], NULL, extend, (void *)(i + 1));
+	unsigned seed[3] = {1, 2, 3};
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, extend, &seed[i]);
 	for (int i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
 	ck_assert_int_eq(fstat(fd, &st), 0);
