@@ -99,10 +99,30 @@ void ocu_rpc_pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
 
 /* --- requests and answers --- */
 
+/* The last to leave a context of a closed socket frees it, after nng_close() has stopped waiting for that: so
+ * nobody may be inside when the socket is closed. */
+static void leave(struct ocu_rpc_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->inside--;
+	pthread_cond_broadcast(&s->idle);
+	pthread_mutex_unlock(&s->lock);
+}
+
 void ocu_rpc_slot_receive(struct ocu_rpc_slot *slot)
 {
+	struct ocu_rpc_server *s = slot->server;
+	bool open;
+
+	pthread_mutex_lock(&s->lock);
+	open = !s->closed;
+	s->inside += open;
+	pthread_mutex_unlock(&s->lock);
+	if (!open)
+		return;
 	slot->sending = false;
 	nng_ctx_recv(slot->ctx, slot->aio);
+	leave(s);
 }
 
 static void enqueue(struct ocu_rpc_server *s, struct ocu_rpc_call *c)
@@ -180,6 +200,7 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 	s->active--;
 	open = !s->closed;
 	s->sending += open;
+	s->inside += open && msg;
 	pthread_cond_broadcast(&s->idle);
 	pthread_mutex_unlock(&s->lock);
 	if (!open) {
@@ -194,6 +215,7 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 	slot->sending = true;
 	nng_aio_set_msg(slot->aio, msg);
 	nng_ctx_send(slot->ctx, slot->aio);
+	leave(s); /* the call still holds the server */
 }
 
 /* --- workers --- */

@@ -226,6 +226,14 @@ static void close_slots(struct ocu_rpc_server *s)
 	free(s->slots);
 }
 
+static void wait_left(struct ocu_rpc_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->inside > 0)
+		pthread_cond_wait(&s->idle, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Calls that were queued and never looked at. */
 static void drop_queue(struct ocu_rpc_server *s)
 {
@@ -251,6 +259,7 @@ void ocu_rpc_server_stop(struct ocu_rpc_server *s, unsigned drain_ms)
 		pthread_join(s->workers[i], NULL);
 	free(s->workers);
 	drop_queue(s);
+	wait_left(s);
 	if (nng_socket_id(s->socket) > 0)
 		nng_close(s->socket);
 	close_slots(s);

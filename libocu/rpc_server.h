@@ -72,6 +72,7 @@ struct ocu_rpc_server {
 	unsigned refusals_head, refusals_count;
 	unsigned active;  /* calls that exist */
 	unsigned sending; /* answers on their way into nng */
+	unsigned inside;  /* threads inside a call of nng on a context */
 	bool draining;    /* no new calls */
 	bool closed;      /* answers go nowhere, workers end */
 };

@@ -5,6 +5,7 @@
  * never vouched for.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,18 +46,27 @@ static int read_heads(struct verifier *v, int fd, struct ocu_trail_slots *slots,
 	return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the two heads do not follow each other");
 }
 
-static int check_head(const struct verifier *v, const struct ocu_trail_head *h, uint64_t segment,
+/* A sealed segment has a successor. auditd may have made it since the folder was listed, and it makes the
+ * successor before it seals: so look once more before saying that it is missing. */
+static int check_sealed(struct verifier *v, uint64_t segment, struct ocu_error *err)
+{
+	int rc = segment == v->last_segment ? ocu_trail_last_segment(v->dirfd, &v->last_segment, err) : 0;
+	if (rc)
+		return rc;
+	if (segment == v->last_segment)
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %" PRIu64 " is missing", segment + 1);
+	return 0;
+}
+
+static int check_head(struct verifier *v, const struct ocu_trail_head *h, uint64_t segment,
                       struct ocu_error *err)
 {
 	if (h->segment != segment)
-		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is that of segment %llu",
-		                     (unsigned long long)h->segment);
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is that of segment %" PRIu64,
+		                     h->segment);
 	if (h->generation <= v->generation)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is older than the segment before");
-	if (h->sealed && segment == v->last_segment)
-		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %llu is missing",
-		                     (unsigned long long)segment + 1);
-	return 0;
+	return h->sealed ? check_sealed(v, segment, err) : 0;
 }
 
 static int walk_lines(struct verifier *v, int fd, const struct ocu_trail_head *h, struct ocu_error *err)

@@ -84,7 +84,7 @@ def test_copies_made_while_it_appends(tmp_path):
             else:
                 verified += 1
                 unsigned += "follow the signed head" in json.loads(said)["why"]
-            assert a.verify()[0] == 0  # the original, in place
+            a.must_verify()  # the original, in place
             shutil.rmtree(copy)
         assert verified > 5 and verified > 5 * again, (verified, again)
         assert result(load)["refused"] == 0

@@ -386,7 +386,6 @@ START_TEST(test_signed_wrong_openings)
 	tf_open(&t);
 	good_record();
 	tf_close(&t, true);
-	char *name = strdup(tf_path(&t, 2));
 	if (_i == 0)
 		t.number++;
 	else if (_i == 1)
@@ -402,11 +401,9 @@ START_TEST(test_signed_wrong_openings)
 	else if (_i == 6)
 		t.generation = 1; /* its heads are older than those of the segment before */
 	tf_open(&t);
+	t.segment = 2; /* in the heads and as the file's name */
 	good_record();
 	tf_close(&t, false);
-	if (_i == 5)
-		ck_assert_int_eq(rename(tf_path(&t, 3), name), 0);
-	free(name);
 	if (_i == 7)
 		ck_assert_int_eq(tf_verify(&t, &rep), 0);
 	else
