@@ -17,7 +17,7 @@ ALL_PORTS = [*PORTS, 9202]
 def probe(stack, identity, port, method, request, peer=None, pki=None):
     pki = pki or stack.etc / "pki"
     p = subprocess.run([program("ocu-rpc-probe"), "--pki", pki, "--as", identity, "--to", f"tls+tcp://127.0.0.1:{port}",
-                        "--peer", peer or PORTS[port], method, json.dumps(request)], capture_output=True, text=True, timeout=30)
+                        "--peer", peer or PORTS[port], "--deadline", "3000", method, json.dumps(request)], capture_output=True, text=True, timeout=30)
     return p.returncode, p.stdout + p.stderr
 
 

@@ -195,11 +195,16 @@ START_TEST(test_query)
 	af_close(&f);
 	f.opts.segment_size = 65536;
 	af_must_open(&f);
-	ck_assert_int_eq(committer_start(&committer, f.store, NULL), 0);
-	for (int i = 0; i < 600; i++)
+	/* A stop in between ends a batch, and only a batch's end can start a segment. */
+	for (int i = 0; i < 600; i++) {
+		if (i % 50 == 0) {
+			stop();
+			ck_assert_int_eq(committer_start(&committer, f.store, NULL), 0);
+		}
 		committer_put(committer, event_request(lane_of(OCU_COMP_GATEWAY),
 		                                       i % 100 == 7 ? "ses_rare" : "ses_often",
 		                                       i == 50 ? "\"ses_rare\"" : "x"));
+	}
 	stop();
 	uint64_t records = af_records(&f);
 	af_must_verify(&f, &rep);
