@@ -149,10 +149,11 @@ int reconcile_once(struct reconcile *r, struct ocu_error *err)
 	rc = view_refresh(&r->view, c, err);
 	if (r->view.sandboxes)
 		look_at_tier(r);
+	/* Before any end is begun below: what ends after the lists were made would look like nobody's. */
+	orphans_stop(c, &r->view);
 	for (size_t i = 0; i < n; i++)
 		look_at(r, &list[i], now);
 	free(list);
-	orphans_stop(c, &r->view);
 	if (r->view.sandboxes)
 		node_set_reconciled(&c->node);
 	housekeeping_run(&r->keep, c, now);
