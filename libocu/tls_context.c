@@ -6,6 +6,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 enum { CHAIN_MAX = 4 };
 
@@ -33,6 +34,9 @@ bool ocu_tls_context_trust(SSL_CTX *ctx, const char *pem)
 	X509 *cert;
 
 	while (bio && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+		/* Asking once makes OpenSSL read the extensions now, and not in the first handshakes, on
+		 * several threads. */
+		(void)X509_check_ca(cert);
 		added += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
 		X509_free(cert);
 	}
