@@ -2,7 +2,6 @@
 no other daemon down, recovery without a hand on it.
 shows: NFR-REL-01, NFR-REL-03, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-SEC-64, NFR-SEC-72, NFR-COST-07"""
 import contextlib
-import os
 import pathlib
 import signal
 import subprocess
