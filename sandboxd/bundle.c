@@ -20,11 +20,9 @@
 __asm__(".pushsection .rodata\n"
         "bundle_seccomp_text:\n"
         ".incbin \"deploy/images/seccomp.json\"\n"
-        "bundle_seccomp_end:\n"
         ".byte 0\n"
         ".popsection\n");
 extern const char bundle_seccomp_text[] __attribute__((visibility("hidden")));
-extern const char bundle_seccomp_end[] __attribute__((visibility("hidden")));
 
 int bundle_seccomp(const char *path, json_t **ret, struct ocu_error *err)
 {
@@ -32,8 +30,7 @@ int bundle_seccomp(const char *path, json_t **ret, struct ocu_error *err)
 	const char *action;
 	int rc = path[0]
 	             ? ocu_json_load_file(path, SECCOMP_MAX, &j, err)
-	             : ocu_json_parse(bundle_seccomp_text, (size_t)(bundle_seccomp_end - bundle_seccomp_text),
-	                              SECCOMP_MAX, &j, err);
+	             : ocu_json_parse(bundle_seccomp_text, strlen(bundle_seccomp_text), SECCOMP_MAX, &j, err);
 
 	if (rc) {
 		ocu_error_add(err, "seccomp_profile");

@@ -19,7 +19,7 @@
 #include "libocu/err.h"
 #include "libocu/id.h"
 
-#define PIDS_MAX 65536
+#define PIDS_TEXT_MAX ((size_t)512 << 10)
 
 /* Mount points come from the kernel with octal escapes; such a path is not one of a control group. */
 static void take_mount(struct cgroups *cg, const char *line)
@@ -172,12 +172,11 @@ static int root_of_procs(const struct cgroups *cg)
 
 int cgroup_kill(const struct cgroups *cg, const char *container)
 {
-	static const size_t max = PIDS_MAX * 8;
-	OCU_FREE char *text = malloc(max);
+	OCU_FREE char *text = malloc(PIDS_TEXT_MAX);
 	int root = root_of_procs(cg), n = 0;
 	char *end;
 
-	if (!text || read_group(cg, root, container, "cgroup.procs", text, max) <= 0)
+	if (!text || read_group(cg, root, container, "cgroup.procs", text, PIDS_TEXT_MAX) <= 0)
 		return 0;
 	for (char *p = text; *p; p = *end ? end + 1 : end) {
 		pid_t pid = (pid_t)strtol(p, &end, 10);

@@ -44,23 +44,31 @@ static void start_job(void *arg)
 	free(j);
 }
 
+static int queue_start(struct node *n, struct ocu_rpc_call *call, const ProtobufCMessage *req,
+                       struct ocu_error *err)
+{
+	const Ocu__Control__StartRequest *q = (const Ocu__Control__StartRequest *)req;
+	struct start_job *j;
+	int rc = start_check(n, q, err);
+
+	if (rc)
+		return rc;
+	j = malloc(sizeof *j);
+	if (!j)
+		return ocu_error_set(err, OCU_E_NOMEM, "start");
+	*j = (struct start_job){n, call, q};
+	rc = jobs_add(n->starts, start_job, j, err);
+	if (rc)
+		free(j);
+	return rc;
+}
+
 static void start(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *arg)
 {
-	struct start_job *j = malloc(sizeof *j);
 	struct ocu_error err = {0};
-	struct node *n = arg;
-	int rc = j ? 0 : ocu_error_set(&err, OCU_E_NOMEM, "start");
 
-	if (rc == 0) {
-		*j = (struct start_job){n, call, (const Ocu__Control__StartRequest *)req};
-		rc = start_check(n, j->req, &err);
-	}
-	if (rc == 0)
-		rc = jobs_add(n->starts, start_job, j, &err);
-	if (rc) {
-		free(j);
+	if (queue_start(arg, call, req, &err))
 		ocu_rpc_fail(call, &err);
-	}
 }
 
 /* --- Stop --- */

@@ -22,7 +22,7 @@ extern const struct tool_kind exec_read_kind, exec_write_kind, exec_signal_kind,
 #define EXEC_PATH_MAX     4096
 #define EXEC_WAIT_MAX_MS  60000
 #define EXEC_TIMEOUT_MAX  3600000
-#define EXEC_EVIDENCE_MAX 4096 /* bytes of a command that stand in the record */
+#define EXEC_EVIDENCE_MAX ((size_t)4096) /* bytes of a command that stand in the record */
 
 /* argv in bounds? */
 int exec_check_argv(char *const *argv, size_t n, const char *cwd, struct ocu_error *err);

@@ -16,7 +16,7 @@ struct job {
 struct jobs {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	struct job *first, **last;
+	struct job *first, *last;
 	unsigned queued, queue_max, nthreads;
 	bool stopping;
 	pthread_t threads[];
@@ -34,7 +34,7 @@ static struct job *next_job(struct jobs *j)
 		j->first = job->next;
 		j->queued--;
 		if (!j->first)
-			j->last = &j->first;
+			j->last = NULL;
 	}
 	pthread_mutex_unlock(&j->lock);
 	return job;
@@ -60,7 +60,6 @@ int jobs_start(struct jobs **ret, unsigned threads, unsigned queue_max, struct o
 		return ocu_error_set(err, OCU_E_NOMEM, "jobs");
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->more, NULL);
-	j->last = &j->first;
 	j->queue_max = queue_max;
 	for (; j->nthreads < threads; j->nthreads++) {
 		int rc = pthread_create(&j->threads[j->nthreads], NULL, work, j);
@@ -74,27 +73,35 @@ int jobs_start(struct jobs **ret, unsigned threads, unsigned queue_max, struct o
 	return 0;
 }
 
+/* With the lock. */
+static void append(struct jobs *j, struct job *job)
+{
+	if (j->last)
+		j->last->next = job;
+	else
+		j->first = job;
+	j->last = job;
+	j->queued++;
+	pthread_cond_signal(&j->more);
+}
+
 int jobs_add(struct jobs *j, void (*run)(void *arg), void *arg, struct ocu_error *err)
 {
 	struct job *job = malloc(sizeof *job);
-	int rc = 0;
+	bool room;
 
 	if (!job)
 		return ocu_error_set(err, OCU_E_NOMEM, "jobs");
 	*job = (struct job){.run = run, .arg = arg};
 	pthread_mutex_lock(&j->lock);
-	if (j->stopping || j->queued >= j->queue_max) {
-		rc = ocu_error_set(err, OCU_E_BUSY, "too much to do");
-	} else {
-		*j->last = job;
-		j->last = &job->next;
-		j->queued++;
-		pthread_cond_signal(&j->more);
-	}
+	room = !j->stopping && j->queued < j->queue_max;
+	if (room)
+		append(j, job);
 	pthread_mutex_unlock(&j->lock);
-	if (rc)
-		free(job);
-	return rc;
+	if (room)
+		return 0;
+	free(job);
+	return ocu_error_set(err, OCU_E_BUSY, "too much to do");
 }
 
 void jobs_stop(struct jobs *j)

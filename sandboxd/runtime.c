@@ -208,7 +208,7 @@ int runtime_run(struct runtime *rt, const char *container, const char *bundle_di
 	char *argv[] = {
 	    (char *)rt->name, "--root", (char *)rt->root,  "run", "--detach", "--bundle", (char *)bundle_dir,
 	    "--pid-file",     pid_file, (char *)container, NULL};
-	pid_t child;
+	pid_t child = -1;
 	int rc;
 
 	if (messages < 0)
@@ -227,7 +227,7 @@ int runtime_delete(struct runtime *rt, const char *container, unsigned timeout_m
 	char state[800];
 	char *argv[] = {(char *)rt->name,  "--root", (char *)rt->root, "delete", "--force",
 	                (char *)container, NULL};
-	pid_t child;
+	pid_t child = -1;
 	int rc;
 
 	if (messages < 0)

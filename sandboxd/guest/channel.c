@@ -29,7 +29,7 @@ static struct {
 } ch;
 
 /* Without its host a sandbox has no purpose: the end of PID 1 ends everything in it. */
-static void end(int status)
+static _Noreturn void end(int status)
 {
 	_exit(status);
 }
@@ -66,19 +66,25 @@ static void flush(void)
 	want((ch.first ? EPOLLOUT : 0) | (ch.queued < CHANNEL_QUEUE_MAX ? EPOLLIN : 0));
 }
 
-void channel_reply(const Ocu__Agent__Reply *r)
+static void enqueue(struct out *o, unsigned char *data, size_t len)
 {
-	struct out *o = calloc(1, sizeof *o);
-
-	if (o)
-		o->data = frame_pack(&r->base, FRAME_REPLY_MAX, &o->len);
-	/* A request that is never answered ends the sandbox after a while; so do it now. */
-	if (!o || !o->data)
-		end(71);
+	*o = (struct out){.data = data, .len = len};
 	*ch.last = o;
 	ch.last = &o->next;
-	ch.queued += o->len;
+	ch.queued += len;
 	flush();
+}
+
+void channel_reply(const Ocu__Agent__Reply *r)
+{
+	size_t len = 0;
+	unsigned char *data = frame_pack(&r->base, FRAME_REPLY_MAX, &len);
+	struct out *o = data ? malloc(sizeof *o) : NULL;
+
+	if (o)
+		enqueue(o, data, len);
+	else
+		end(71); /* a request that is never answered ends the sandbox after a while; so do it now */
 }
 
 void channel_fail(uint64_t request, const struct fail *f)

@@ -131,7 +131,7 @@ int files_create(uint64_t request, const Ocu__Agent__CreateFile *r, struct fail 
 {
 	Ocu__Agent__Reply reply = OCU__AGENT__REPLY__INIT;
 	Ocu__Agent__CreateFileResult res = OCU__AGENT__CREATE_FILE_RESULT__INIT;
-	bool replaced;
+	bool replaced = false;
 	int rc = files_check_path(r->path, f);
 
 	if (rc < 0)
@@ -227,13 +227,48 @@ static int find_once(const unsigned char *p, size_t len, const ProtobufCBinaryDa
 	return 0;
 }
 
+/* The bytes of old with what stands at `at` replaced; the caller frees. NULL when out of memory. */
+static unsigned char *with_replaced(const unsigned char *old, size_t len, size_t at,
+                                    const Ocu__Agent__StrReplace *r)
+{
+	size_t after = at + r->old_str.len;
+	unsigned char *new = malloc(len - r->old_str.len + r->new_str.len + 1);
+
+	if (!new)
+		return NULL;
+	memcpy(new, old, at);
+	if (r->new_str.len > 0)
+		memcpy(new + at, r->new_str.data, r->new_str.len);
+	memcpy(new + at + r->new_str.len, old + after, len - after);
+	return new;
+}
+
+static int replace_in(const unsigned char *old, size_t len, const Ocu__Agent__StrReplace *r,
+                      Ocu__Agent__StrReplaceResult *res, struct fail *f)
+{
+	size_t at = 0;
+	int rc = find_once(old, len, &r->old_str, &at, f);
+	bool replaced = false;
+	unsigned char *new;
+
+	if (rc < 0)
+		return rc;
+	new = with_replaced(old, len, at, r);
+	if (!new)
+		return fail_set(f, FAIL_NO_MEMORY, "out of memory");
+	res->size = len - r->old_str.len + r->new_str.len;
+	res->line = line_at(old, at);
+	rc = files_store(r->path, new, res->size, &replaced, f);
+	free(new);
+	return rc;
+}
+
 int files_str_replace(uint64_t request, const Ocu__Agent__StrReplace *r, struct fail *f)
 {
 	Ocu__Agent__Reply reply = OCU__AGENT__REPLY__INIT;
 	Ocu__Agent__StrReplaceResult res = OCU__AGENT__STR_REPLACE_RESULT__INIT;
-	unsigned char *old = NULL, *new = NULL;
-	size_t len = 0, at = 0, after;
-	bool replaced;
+	unsigned char *old = NULL;
+	size_t len = 0;
 	int rc = files_check_path(r->path, f);
 
 	if (rc < 0)
@@ -241,22 +276,9 @@ int files_str_replace(uint64_t request, const Ocu__Agent__StrReplace *r, struct 
 	if (r->old_str.len == 0)
 		return fail_set(f, FAIL_PARAMS, "old_str is empty");
 	rc = read_whole(r->path, &old, &len, f);
-	if (rc == 0)
-		rc = find_once(old, len, &r->old_str, &at, f);
-	if (rc == 0 && !(new = malloc(len - r->old_str.len + r->new_str.len + 1)))
-		rc = fail_set(f, FAIL_NO_MEMORY, "out of memory");
-	if (rc == 0) {
-		after = at + r->old_str.len;
-		memcpy(new, old, at);
-		if (r->new_str.len > 0)
-			memcpy(new + at, r->new_str.data, r->new_str.len);
-		memcpy(new + at + r->new_str.len, old + after, len - after);
-		res.size = len - r->old_str.len + r->new_str.len;
-		res.line = line_at(old, at);
-		rc = files_store(r->path, new, res.size, &replaced, f);
-	}
+	if (rc == 0 && old)
+		rc = replace_in(old, len, r, &res, f);
 	free(old);
-	free(new);
 	if (rc < 0)
 		return rc;
 	reply.id = request;

@@ -31,7 +31,7 @@ static int by_name(const void *a, const void *b)
 
 static void free_entries(struct entry *e, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; e && i < n; i++)
 		free(e[i].name);
 	free(e);
 }
@@ -95,7 +95,7 @@ static int list_level(struct listing *l, const char *path, int levels)
 	char child[PATH_MAX];
 	long n = read_entries(path, &e, FILES_LIST_MAX, &l->truncated);
 
-	for (long i = 0; i < n && !l->truncated; i++) {
+	for (long i = 0; e && i < n && !l->truncated; i++) {
 		int len = snprintf(child, sizeof child, "%s%s%s", path,
 		                   path[strlen(path) - 1] == '/' ? "" : "/", e[i].name);
 

@@ -142,9 +142,13 @@ static bool all_known(const ProtobufCMessage *m)
 ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *desc, const unsigned char *data, size_t len)
 {
 	struct budget budget = {.left = 4 * len + (16u << 10)};
-	ProtobufCAllocator alloc = {.alloc = budget_alloc, .free = budget_free, .allocator_data = &budget};
-	ProtobufCMessage *m = protobuf_c_message_unpack(desc, &alloc, len, data);
+	ProtobufCAllocator alloc;
+	ProtobufCMessage *m;
 
+	alloc.alloc = budget_alloc;
+	alloc.free = budget_free;
+	alloc.allocator_data = &budget;
+	m = protobuf_c_message_unpack(desc, &alloc, len, data);
 	if (m && !all_known(m)) {
 		protobuf_c_message_free_unpacked(m, NULL);
 		m = NULL;

@@ -2,7 +2,6 @@
 #include "sandboxd/guest/proc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +14,8 @@
 #include "sandboxd/guest/fail.h"
 #include "sandboxd/guest/frame.h"
 #include "sandboxd/guest/proc_table.h"
-#include "sandboxd/guest/spawn.h"
 
 #define FINISH_MS 200 /* how long the end of a program waits for the end of its outputs */
-#define ARGV_MAX  64
 
 static struct proc *procs;
 static struct watch child_watch;
@@ -97,7 +94,7 @@ static void check_run(struct proc *p)
 		p->finish_at = now_ms() + FINISH_MS;
 }
 
-static void changed(void *owner)
+void proc_changed(void *owner)
 {
 	struct proc *p = owner;
 
@@ -132,7 +129,7 @@ static void ended(struct proc *p, int status)
 	stream_drain(p->out, PROC_RING);
 	if (p->err)
 		stream_drain(p->err, PROC_RING);
-	changed(p);
+	proc_changed(p);
 }
 
 static struct proc *proc_by_pid(pid_t pid)
@@ -167,51 +164,6 @@ static void reap(struct watch *w, uint32_t events)
 	}
 }
 
-/* Makes the three descriptors of a child. fds: child's 0 1 2; ours: the other ends, -1 where there is none.
- */
-static int make_pipes(int fds[3], int ours[3], bool input, struct fail *f)
-{
-	int p[2];
-
-	for (int i = 0; i < 3; i++)
-		fds[i] = ours[i] = -1;
-	if (!input && (fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
-		return fail_errno(f, errno, "opening", "/dev/null");
-	for (int i = input ? 0 : 1; i < 3; i++) {
-		if (pipe2(p, O_CLOEXEC) < 0)
-			return fail_errno(f, errno, "making", "a pipe");
-		fds[i] = i == 0 ? p[0] : p[1];
-		ours[i] = i == 0 ? p[1] : p[0];
-		if (fcntl(ours[i], F_SETFL, O_NONBLOCK) < 0)
-			return fail_errno(f, errno, "making", "a pipe");
-	}
-	return 0;
-}
-
-static void close_fds(const int *fds)
-{
-	for (int i = 0; i < 3; i++)
-		if (fds[i] >= 0 && (i == 0 || fds[i] != fds[i - 1]))
-			close(fds[i]);
-}
-
-/* argv of a request as execve wants it; false when it is none. */
-static bool make_argv(char **to, char *const *argv, size_t n, struct fail *f)
-{
-	if (n == 0 || n > ARGV_MAX || argv[0][0] == 0) {
-		fail_set(f, FAIL_PARAMS, "a program needs 1 to %d arguments", ARGV_MAX);
-		return false;
-	}
-	memcpy(to, argv, n * sizeof *to);
-	to[n] = NULL;
-	return true;
-}
-
-static const char *cwd_of(const char *cwd)
-{
-	return cwd[0] ? cwd : "/workspace";
-}
-
 static struct proc *new_proc(uint64_t run)
 {
 	struct proc *p = calloc(1, sizeof *p);
@@ -227,60 +179,6 @@ static struct proc *new_proc(uint64_t run)
 	return p;
 }
 
-/* Adopts our ends of the child's descriptors; the descriptors are taken over also on failure. */
-static int adopt(struct proc *p, const int ours[3], bool ring, size_t max)
-{
-	p->out = stream_new(ours[1], ring, max, changed, p);
-	if (ours[2] >= 0)
-		p->err = stream_new(ours[2], ring, max, changed, p);
-	if (ours[0] >= 0)
-		p->input = input_new(ours[0], PROC_INPUT_MAX, p->terminal >= 0);
-	return p->out && (p->err || ours[2] < 0) && (p->input || ours[0] < 0) ? 0 : FAIL_NO_MEMORY;
-}
-
-static int start_piped(struct proc *p, char *const *argv, const char *cwd, bool input, bool ring, size_t max,
-                       struct fail *f)
-{
-	int fds[3], ours[3];
-	int rc = make_pipes(fds, ours, input, f);
-
-	if (rc == 0) {
-		p->pid = spawn_program(
-		    &(struct spawn){.argv = argv, .cwd = cwd, .in = fds[0], .out = fds[1], .err = fds[2]}, f);
-		rc = p->pid < 0 ? p->pid : 0;
-	}
-	close_fds(fds);
-	if (rc < 0) {
-		close_fds(ours);
-		return rc;
-	}
-	return adopt(p, ours, ring, max) < 0 ? fail_set(f, FAIL_NO_MEMORY, "out of memory") : 0;
-}
-
-static int start_terminal(struct proc *p, char *const *argv, const Ocu__Agent__Start *r, struct fail *f)
-{
-	int master, slave, ours[3] = {-1, -1, -1};
-	int rc = spawn_terminal(&master, &slave, r->rows, r->cols, f);
-
-	if (rc < 0)
-		return rc;
-	p->pid = spawn_program(
-	    &(struct spawn){
-	        .argv = argv, .cwd = cwd_of(r->cwd), .in = slave, .out = slave, .err = slave, .terminal = 1},
-	    f);
-	close(slave);
-	p->terminal = master;
-	if (p->pid < 0)
-		return p->pid;
-	ours[0] = fcntl(master, F_DUPFD_CLOEXEC, 3);
-	ours[1] = fcntl(master, F_DUPFD_CLOEXEC, 3);
-	if (ours[0] < 0 || ours[1] < 0) {
-		close_fds(ours);
-		return fail_errno(f, errno, "opening", "a terminal");
-	}
-	return adopt(p, ours, true, PROC_RING) < 0 ? fail_set(f, FAIL_NO_MEMORY, "out of memory") : 0;
-}
-
 /* A program that came to life but cannot be looked after is ended at once. */
 static int abandon(struct proc *p, int rc)
 {
@@ -292,18 +190,18 @@ static int abandon(struct proc *p, int rc)
 int proc_run(uint64_t request, const Ocu__Agent__Run *r, struct fail *f)
 {
 	size_t max = r->max_output > 0 && r->max_output < PROC_OUTPUT_MAX ? r->max_output : PROC_OUTPUT_MAX;
-	char *argv[ARGV_MAX + 1];
+	char *argv[PROC_ARGV_MAX + 1];
 	struct proc *p;
 	int rc;
 
 	if (runs >= PROC_RUNS_MAX)
 		return fail_set(f, FAIL_BUSY, "too many programs");
-	if (!make_argv(argv, r->argv, r->n_argv, f))
+	if (!proc_make_argv(argv, r->argv, r->n_argv, f))
 		return f->code;
 	p = new_proc(request);
 	if (!p)
 		return fail_set(f, FAIL_NO_MEMORY, "out of memory");
-	rc = start_piped(p, argv, cwd_of(r->cwd), r->stdin.len > 0, false, max, f);
+	rc = proc_begin_piped(p, argv, proc_cwd(r->cwd), r->stdin.len > 0, false, max, f);
 	if (rc < 0)
 		return abandon(p, rc);
 	if (p->input) {
@@ -331,7 +229,7 @@ int proc_start(uint64_t request, const Ocu__Agent__Start *r, struct fail *f)
 {
 	Ocu__Agent__Reply reply = OCU__AGENT__REPLY__INIT;
 	Ocu__Agent__StartResult res = OCU__AGENT__START_RESULT__INIT;
-	char *argv[ARGV_MAX + 1];
+	char *argv[PROC_ARGV_MAX + 1];
 	struct proc *p;
 	int rc;
 
@@ -339,13 +237,13 @@ int proc_start(uint64_t request, const Ocu__Agent__Start *r, struct fail *f)
 		evict();
 	if (known >= PROC_TABLE_MAX)
 		return fail_set(f, FAIL_BUSY, "too many background programs");
-	if (!make_argv(argv, r->argv, r->n_argv, f))
+	if (!proc_make_argv(argv, r->argv, r->n_argv, f))
 		return f->code;
 	p = new_proc(0);
 	if (!p)
 		return fail_set(f, FAIL_NO_MEMORY, "out of memory");
-	rc = r->pty ? start_terminal(p, argv, r, f)
-	            : start_piped(p, argv, cwd_of(r->cwd), true, true, PROC_RING, f);
+	rc = r->pty ? proc_begin_terminal(p, argv, r, f)
+	            : proc_begin_piped(p, argv, proc_cwd(r->cwd), true, true, PROC_RING, f);
 	if (rc < 0)
 		return abandon(p, rc);
 	p->id = ++last_id;

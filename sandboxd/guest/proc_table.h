@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proto/agent.pb-c.h"
 #include "sandboxd/guest/input.h"
 #include "sandboxd/guest/stream.h"
+
+struct fail;
 
 struct proc {
 	struct proc *next;
@@ -25,8 +28,19 @@ struct proc {
 	uint64_t finish_at; /* ms: the program ended, but something still holds its outputs: answer then */
 };
 
+/* proc_begin.c. argv of a request as execve wants it, in room for PROC_ARGV_MAX + 1; false when it is none.
+ */
+#define PROC_ARGV_MAX 64
+bool proc_make_argv(char **to, char *const *argv, size_t n, struct fail *f);
+const char *proc_cwd(const char *cwd);
+int proc_begin_piped(struct proc *p, char *const *argv, const char *cwd, bool input, bool ring, size_t max,
+                     struct fail *f);
+int proc_begin_terminal(struct proc *p, char *const *argv, const Ocu__Agent__Start *r, struct fail *f);
+
+/* proc.c */
+void proc_changed(void *owner);       /* a stream's owner hears of it */
 struct proc *proc_by_id(uint32_t id); /* background programs only */
-/* Answers the reads and waits that have their answer by now. */
+/* proc_wait.c. Answers the reads and waits that have their answer by now. */
 void proc_waits_check(struct proc *p);
 void proc_waits_drop(struct proc *p);
 uint64_t proc_waits_tick(uint64_t now);

@@ -16,12 +16,12 @@
 #include "sandboxd/guest/fail.h"
 
 #define GUEST_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define ENV_PATH   "PATH=" GUEST_PATH
 
 /* The whole environment of every program: an allow-list of constants (NFR-SEC-75). Nothing is inherited. */
-static char *const env_piped[] = {"PATH=" GUEST_PATH, "HOME=/root", "USER=root",
-                                  "LANG=C.UTF-8",     "TERM=dumb",  NULL};
-static char *const env_terminal[] = {"PATH=" GUEST_PATH, "HOME=/root",          "USER=root",
-                                     "LANG=C.UTF-8",     "TERM=xterm-256color", NULL};
+static char *const env_piped[] = {(ENV_PATH), "HOME=/root", "USER=root", "LANG=C.UTF-8", "TERM=dumb", NULL};
+static char *const env_terminal[] = {(ENV_PATH),     "HOME=/root",          "USER=root",
+                                     "LANG=C.UTF-8", "TERM=xterm-256color", NULL};
 
 struct child {
 	const struct spawn *s;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define CHUNK       (64u << 10)
-#define PER_WAKEUP  (4 * CHUNK)
+#define PER_WAKEUP  ((size_t)256 << 10)
 #define UNOWNED_MAX 64
 
 static struct stream *unowned; /* newest first */

@@ -83,6 +83,18 @@ def test_landlock_is_in_force(sandbox):
     assert int(abi) >= 1 and moved == "moved"
 
 
+def test_nothing_can_be_traced(sandbox):
+    """Not the agent, not a program of one's own: 16 is PTRACE_ATTACH, 0x4206 PTRACE_SEIZE, 0 PTRACE_TRACEME."""
+    sandbox.call("Start", argv=["sleep", "30"])
+    code = ("import ctypes; l = ctypes.CDLL(None, use_errno=True)\n"
+            "for r, p in ((16, 1), (0x4206, 1), (0, 0)): print(l.syscall(101, r, p, 0, 0), ctypes.get_errno())")
+    assert sandbox.out(["python3", "-c", code]).split() == ["-1", "1"] * 3
+    # The numbers of its descriptors can be listed; what they are, and they themselves, are out of reach.
+    refused = "cat /proc/1/environ; head -c 1 /proc/1/mem; readlink /proc/1/fd/0; cat /proc/1/fd/1; : 7<>/proc/1/fd/0; cat /proc/1/maps; ls -l /proc/1/root/; echo x > /proc/1/comm"
+    for command in refused.split("; "):
+        assert sandbox.run(command)["exit_code"] != 0, command
+
+
 def test_scratch_is_one_bounded_space(sandbox):
     out = sandbox.run("df -B1 --output=size /tmp /root /run /dev/shm | tail -n +2 | sort -u; "
                       "for d in /tmp /root /run /dev/shm; do head -c 2G /dev/zero > $d/fill; done; "

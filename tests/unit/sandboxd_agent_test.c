@@ -180,7 +180,7 @@ START_TEST(answers_in_any_order)
 	for (int i = 0; i < 10; i++) {
 		wait_until(&o[i].calls, 1);
 		ck_assert_int_eq(o[i].code, 0);
-		ck_assert_uint_eq(o[i].text, (unsigned)i * 100000);
+		ck_assert_uint_eq(o[i].text, (uintmax_t)i * 100000);
 	}
 	ck_assert_int_eq(p.lost, 0);
 	close_peer(&p);
@@ -351,7 +351,7 @@ START_TEST(calls_and_bytes_under_way_are_bounded)
 		ck_assert_int_lt(++n, AGENT_CALLS_MAX);
 	}
 	ck_assert_int_eq(rc, OCU_E_BUSY);
-	ck_assert_int_le(n * 900000, (int)AGENT_QUEUE_MAX + (2 << 20));
+	ck_assert_int_le((intmax_t)n * 900000, (intmax_t)AGENT_QUEUE_MAX + (2 << 20));
 	/* Small ones, many. */
 	close_peer(&p);
 	for (int i = 0; i < n; i++)

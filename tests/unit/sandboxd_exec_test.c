@@ -70,7 +70,8 @@ START_TEST(the_record_always_fits_an_event)
 	dump = json_dumps(d, 0);
 	ck_assert_uint_le(strlen(dump), 9000);
 	ck_assert(json_is_true(json_object_get(d, "command_cut")));
-	ck_assert_int_eq(json_integer_value(json_object_get(d, "command_bytes")), 4001 * EXEC_ARGV_MAX);
+	ck_assert_int_eq(json_integer_value(json_object_get(d, "command_bytes")),
+	                 (intmax_t)4001 * EXEC_ARGV_MAX);
 	free(dump);
 	json_decref(d);
 	for (size_t i = 0; i < EXEC_ARGV_MAX; i++)

@@ -108,7 +108,7 @@ START_TEST(memory_is_given_back_after_a_large_frame)
 	ck_assert_uint_eq(len, big);
 	ck_assert_int_eq(write(ends[1], header, 4), 4);
 	frame_reader_fill(&in, ends[0]);
-	ck_assert_uint_le(in.cap, 2 * FRAME_SMALL);
+	ck_assert_uint_le(in.cap, (uintmax_t)2 * FRAME_SMALL);
 	frame_reader_done(&in);
 	free(zeros);
 }

@@ -1,5 +1,6 @@
 /* The guest agent's background programs: rings read by offset, input, terminals, signals, waiting.
  * shows: NFR-SEC-74, NFR-IC-03 */
+#include <inttypes.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -197,7 +198,7 @@ START_TEST(a_ring_keeps_the_last_and_says_what_is_gone)
 	for (uint64_t i = 0; i < PROC_RING / 16; i += 1021) {
 		char want[32];
 
-		snprintf(want, sizeof want, "%015llu\n", (unsigned long long)(r->read->offset / 16 + i));
+		snprintf(want, sizeof want, "%015" PRIu64 "\n", r->read->offset / 16 + i);
 		ck_assert_mem_eq(r->read->data.data + i * 16, want, 16);
 	}
 	guest_free(r);
