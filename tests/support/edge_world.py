@@ -157,6 +157,7 @@ remote-control:
             p.terminate()
         for p in self.procs:
             p.wait(10)
+        run(["ip", "link", "del", "oe-up0"])  # now; the kernel ends a namespace and what is in it some time later
         run(["ip", "netns", "del", UP_NS])
         shutil.rmtree(self.dir, ignore_errors=True)
 

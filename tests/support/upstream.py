@@ -74,6 +74,7 @@ class Upstream:
             p.terminate()
         for p in self.procs:
             p.wait(10)
+        run(["ip", "link", "del", "ocu-up0"])  # now; the kernel ends a namespace and what is in it some time later
         run(["ip", "netns", "del", NS])
 
 
