@@ -317,9 +317,8 @@ def test_no_command_is_too_strange_for_the_trail(world, sandbox, command):
 def test_a_sandboxs_life_is_in_the_trail(world):
     s = Sandbox(world)
     s.run("dd if=/dev/zero of=/tmp/secret bs=1M count=20 status=none")
-    s.stop()
-    events = world.events(session_id=s.id, resource=s.container) if hasattr(s, "_container") else [
-        e for e in world.events(session_id=s.id) if e["action"].startswith("sandbox.")]
+    s.destroy()  # by operatord: a sandbox stopped behind its back is stopped by it again, and each request is recorded
+    events = [e for e in world.events(session_id=s.id) if e["action"].startswith("sandbox.")]
     assert [e["action"] for e in events] == ["sandbox.create", "sandbox.start", "sandbox.stop", "sandbox.stopped"]
     steps = events[-1]["unmapped"]
     assert list(steps)[:7] == ["freeze_us", "scrubbed_files", "scrub_us", "unmount_us", "killed", "kill_us", "destroy_us"]
