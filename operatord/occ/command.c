@@ -101,17 +101,29 @@ static void usage_line(FILE *out, const struct command *c)
 	        c->words[0] ? " " : "", c->words);
 }
 
+/* Lines for every command, or for those of one group; how many. */
+static int help_lines(FILE *out, const char *group)
+{
+	int n = 0;
+
+	for (const struct command *c = commands; c->group; c++) {
+		char line[128];
+		if (group && strcmp(c->group, group) != 0)
+			continue;
+		snprintf(line, sizeof line, "%s%s%s %s", c->group, c->verb ? " " : "", c->verb ? c->verb : "",
+		         c->words);
+		fprintf(out, "  %-36s %s\n", line, c->summary);
+		n++;
+	}
+	return n;
+}
+
 static void help_all(FILE *out)
 {
 	fputs("occ: operate an Open Computer Use deployment\n\nUsage: occ [--deployment DIR] COMMAND "
 	      "[OPTIONS]\n\n",
 	      out);
-	for (const struct command *c = commands; c->group; c++) {
-		char line[128];
-		snprintf(line, sizeof line, "%s%s%s %s", c->group, c->verb ? " " : "", c->verb ? c->verb : "",
-		         c->words);
-		fprintf(out, "  %-36s %s\n", line, c->summary);
-	}
+	help_lines(out, NULL);
 	fputs("\nEvery command has --json and --help. occ --version prints the version.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage, 3 not reachable or not permitted.\n",
 	      out);
@@ -229,6 +241,18 @@ static const char *default_deployment(void)
 	return env && env[0] ? env : "/etc/ocu";
 }
 
+/* A group without a verb of its own: its commands are what was asked for. */
+static int not_a_command(const char *group, const char *verb)
+{
+	bool asked = verb && strcmp(verb, "--help") == 0;
+
+	if (verb && !asked)
+		return usage(NULL, "unknown command", group);
+	if (help_lines(asked ? stdout : stderr, group) == 0)
+		return usage(NULL, "unknown command", group);
+	return asked ? OCC_OK : OCC_USAGE;
+}
+
 int command_parse(int argc, char **argv, struct args *a, const struct command **ret_command)
 {
 	const struct command *c;
@@ -247,7 +271,7 @@ int command_parse(int argc, char **argv, struct args *a, const struct command **
 	}
 	c = find(argv[optind], optind + 1 < argc ? argv[optind + 1] : NULL);
 	if (!c)
-		return usage(NULL, "unknown command", argv[optind]);
+		return not_a_command(argv[optind], optind + 1 < argc ? argv[optind + 1] : NULL);
 	/* getopt starts over behind the command's words; argv[0] of that part is never looked at. */
 	int skip = optind + (c->verb ? 1 : 0);
 	optind = 0;

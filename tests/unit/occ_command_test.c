@@ -82,6 +82,8 @@ START_TEST(what_is_not_accepted)
 	ck_assert_int_eq(parse(NULL), OCC_USAGE);
 	ck_assert_int_eq(parse("nonsense", NULL), OCC_USAGE);
 	ck_assert_int_eq(parse("session", NULL), OCC_USAGE);
+	ck_assert_int_eq(parse("session", "--help", NULL), OCC_OK); /* lists the group */
+	ck_assert_int_eq(parse("nonsense", "--help", NULL), OCC_USAGE);
 	ck_assert_int_eq(parse("session", "frobnicate", NULL), OCC_USAGE);
 	ck_assert_int_eq(parse("session", "show", NULL), OCC_USAGE);
 	ck_assert_int_eq(parse("session", "show", "a", "b", NULL), OCC_USAGE);
