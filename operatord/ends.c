@@ -1,6 +1,7 @@
 /* ends: see ends.h. */
 #include "operatord/ends.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,8 +66,8 @@ int end_finish(struct control *c, const struct session *s, bool stopped, const c
 	return rc;
 }
 
-int end_session(struct control *c, const struct session *s, const struct end_want *want,
-                struct ocu_error *err)
+static int end_in_hand(struct control *c, const struct session *s, const struct end_want *want,
+                       struct ocu_error *err)
 {
 	struct session now;
 	int rc = registry_session_get(c->registry, s->session_id, &now, err);
@@ -82,6 +83,18 @@ int end_session(struct control *c, const struct session *s, const struct end_wan
 	if (rc == 0 && now.state == SESSION_ENDED && !want->always)
 		return 0;
 	return rc ? rc : end_finish(c, &now, false, want->trace, err);
+}
+
+int end_session(struct control *c, const struct session *s, const struct end_want *want,
+                struct ocu_error *err)
+{
+	/* From before the row says ENDING until it says ENDED, or the reconciler would do the same steps. */
+	bool taken = hands_take(c->hands, s->session_id);
+	int rc = end_in_hand(c, s, want, err);
+
+	if (taken)
+		hands_drop(c->hands, s->session_id);
+	return rc;
 }
 
 /* Later ------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 /* reconcile: the registry and the world, whatever stopped in between. */
+#include "operatord/hands.h"
 #include "tests/unit/operatord_fixture.h"
 
 static struct ocu_error err;
@@ -50,6 +51,32 @@ START_TEST(a_lost_mount_ends_the_session_a_missing_edge_is_made_again)
 	ck_assert_int_eq(fx_tick(), 0);
 	wait_ended();
 	ck_assert_str_eq(fx_row(id).reason, "mount_gone");
+}
+END_TEST
+
+static void tick_once(void *arg)
+{
+	bool *done = arg;
+
+	if (!*done) {
+		*done = true;
+		fake_change(&fx.fake, &fx.fake.mounts, id, false); /* as after the unmount */
+		ck_assert_int_eq(fx_tick(), 0);
+	}
+}
+
+START_TEST(an_end_under_way_is_nobody_elses)
+{
+	bool done = false;
+
+	make_session();
+	fx.fake.on_arg = &done;
+	fx.fake.on[FAKE_STOP] = tick_once;
+	ck_assert_int_eq(fx_destroy("alice", id, "", &err), 0);
+	ck_assert(done);
+	while (hands_taken(fx.c.hands, id))
+		sched_yield();
+	ck_assert_str_eq(fake_order(&fx.fake, id), "audit session.destroy|" TEARDOWN);
 }
 END_TEST
 
@@ -244,6 +271,7 @@ static void add(TCase *c)
 {
 	tcase_add_test(c, a_sandbox_that_is_gone_ends_the_session);
 	tcase_add_test(c, a_lost_mount_ends_the_session_a_missing_edge_is_made_again);
+	tcase_add_test(c, an_end_under_way_is_nobody_elses);
 	tcase_add_test(c, what_belongs_to_nobody_is_stopped);
 	tcase_add_test(c, an_idle_session_expires);
 	tcase_add_test(c, an_old_session_expires_however_busy);
