@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "gateway/gateway.h"
 #include "gateway/mcp_session.h"
@@ -41,6 +42,7 @@ struct call {
 	char url[256]; /* sandboxd that runs it */
 	char grant[4097];
 	json_t *arguments;
+	bool regranted; /* once a call: sandboxd found its grant expired, and another was asked for */
 	uint64_t started_ms, reported_ms; /* monotonic; of the last progress */
 	struct call *prev, *next;         /* inflight's list */
 };

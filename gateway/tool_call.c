@@ -71,7 +71,8 @@ static void answer_failure(struct call *c, const struct ocu_error *err)
 	}
 	ocu_log_error(OCU_LOG_WARN, "tool.failed", c->trace, err);
 	count(c, "failed");
-	call_error(c, err->code, NULL);
+	/* The grant is ours: the client's token has not expired. */
+	call_error(c, err->code == OCU_E_TOKEN_EXPIRED ? OCU_E_UNAVAILABLE : err->code, NULL);
 }
 
 /* Escaping can make the text several times longer: halve the bound until the whole fits. */
@@ -91,12 +92,25 @@ static void answer_reply(struct call *c, const ProtobufCMessage *reply)
 	call_result(c, &b);
 }
 
+static void routed(void *arg, const struct route *route, const struct ocu_error *err);
+
+/* A grant that ended on the way was refused before anything was done: a new one, and again. */
+static void regrant(struct call *c)
+{
+	c->regranted = true;
+	routes_forget(c->ex->g->routes, c->session);
+	routes_get(c->ex->g->routes, &c->ex->caller, c->ex->hint, c->trace, routed, c);
+}
+
 static void replied(void *arg, const ProtobufCMessage *reply, const struct ocu_error *err)
 {
-	if (err)
-		answer_failure(arg, err);
+	struct call *c = arg;
+	if (!err)
+		answer_reply(c, reply);
+	else if (err->code == OCU_E_TOKEN_EXPIRED && !c->regranted)
+		regrant(c);
 	else
-		answer_reply(arg, reply);
+		answer_failure(c, err);
 }
 
 void tool_send(struct call *c, const ProtobufCMessage *request, uint32_t extra_ms)

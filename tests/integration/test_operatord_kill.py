@@ -1,5 +1,6 @@
 """The kill switch, the time limits and what survives a crash: deployments that are stopped, flooded and broken.
 shows: NFR-SEC-01, NFR-SEC-04, NFR-SEC-40, NFR-SEC-41, NFR-SEC-45, NFR-SEC-55, NFR-SEC-72, NFR-REL-01, NFR-REL-09"""
+import concurrent.futures
 import contextlib
 import http.client
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 from stack import McpError, Stack, eventually
 
 
@@ -161,6 +163,22 @@ def test_idle_sessions_end_and_busy_ones_do_not(upstream):
         assert state_of(stack, by_age[1]["session_id"]) == "active"
         [event] = stack.events(action="session.expire")
         assert event["session_id"] == by_age[0]["session_id"] and event["unmapped"]["reason"] == "idle"
+
+
+def test_a_grant_that_ends_on_the_way_is_renewed(upstream):
+    with with_config(upstream, grant_ttl="1s") as stack:
+        m = stack.mcp()
+        m.bash("true")
+        [session] = stack.sessions()
+        stack.proc["sandboxd"].send_signal(signal.SIGSTOP)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            call = pool.submit(m.bash, "echo held")
+            with pytest.raises(concurrent.futures.TimeoutError):
+                call.result(1.5)  # longer than any grant it can have been sent with
+            stack.proc["sandboxd"].send_signal(signal.SIGCONT)
+            assert call.result(30) == "held\n"
+        refused = stack.events(action="tool.call", session_id=session["session_id"], outcome="denied")
+        assert [e["status_code"] for e in refused] == ["token_expired"]
 
 
 def test_old_sessions_end_and_tokens_are_renewed(upstream):
