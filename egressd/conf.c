@@ -87,7 +87,7 @@ static int check_resolvers(const char *csv, struct ocu_error *err)
 	int rc = ares_library_init(ARES_LIB_INIT_ALL);
 
 	if (rc == ARES_SUCCESS)
-		rc = ares_init(&channel);
+		rc = ares_init_options(&channel, &(struct ares_options){0}, 0);
 	if (rc != ARES_SUCCESS)
 		return ocu_error_set(err, OCU_E_CONFIG, "resolver: %s", ares_strerror(rc));
 	rc = csv ? ares_set_servers_ports_csv(channel, csv) : ARES_SUCCESS;

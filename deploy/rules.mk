@@ -1,0 +1,4 @@
+# Deployments and what checks them. The tests are in tests/deploy.
+.PHONY: check-debian13
+check-debian13:  ## build and run the unit tests on Debian 13, in a root made by mmdebstrap
+	@tests/deploy/debian13
