@@ -49,7 +49,8 @@ int ocu_daemon_metrics(struct ocu_daemon *d, int (*ready)(void *arg, char *why, 
                        struct ocu_error *err);
 /* Logs "daemon.ready" and tells systemd (NOTIFY_SOCKET) and `--ready-fd N`, which gets one newline. */
 void ocu_daemon_ready(struct ocu_daemon *d);
-/* Blocks until SIGTERM, SIGINT or ocu_daemon_stop(); then arms the 10 s watchdog and ends the metrics listener. */
+/* Blocks until SIGTERM, SIGINT or ocu_daemon_stop(); then arms the 10 s watchdog and ends the metrics
+ * listener. */
 void ocu_daemon_wait(struct ocu_daemon *d);
 void ocu_daemon_stop(struct ocu_daemon *d); /* async-signal-safe; from any thread */
 void ocu_daemon_done(struct ocu_daemon *d); /* logs "daemon.stopped" */

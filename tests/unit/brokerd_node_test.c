@@ -206,7 +206,7 @@ END_TEST
 START_TEST(pins_are_kept_and_bounded)
 {
 	struct stat st;
-	char name[8];
+	char name[16];
 	struct node *n[5];
 	for (int i = 0; i < 5; i++) {
 		snprintf(name, sizeof name, "f%d", i);

@@ -14,7 +14,7 @@
 #ifdef __SANITIZE_THREAD__
 /* A published message is shared between this thread and nng's and counted with atomics inside libnng, which
  * is not instrumented: ThreadSanitizer sees the last free and not what orders it. Only the test's own
- * publisher is meant. */
+ * publisher is meant, and for that it is never inlined. */
 const char *__tsan_default_suppressions(void);
 
 const char *__tsan_default_suppressions(void)
@@ -193,7 +193,7 @@ static void source_wait_pulls(struct source *s, unsigned more)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void publish_bytes(struct source *s, const void *data, size_t len)
+static __attribute__((noinline)) void publish_bytes(struct source *s, const void *data, size_t len)
 {
 	nng_msg *msg;
 
@@ -202,7 +202,8 @@ static void publish_bytes(struct source *s, const void *data, size_t len)
 	ck_assert_int_eq(nng_sendmsg(s->feed, msg, 0), 0);
 }
 
-static void publish(struct source *s, uint64_t epoch, const char *added, const char *removed)
+static __attribute__((noinline)) void publish(struct source *s, uint64_t epoch, const char *added,
+                                              const char *removed)
 {
 	Ocu__Denylist__Change c = OCU__DENYLIST__CHANGE__INIT;
 	Ocu__Denylist__Entry in = OCU__DENYLIST__ENTRY__INIT, out = OCU__DENYLIST__ENTRY__INIT;
