@@ -208,6 +208,8 @@ void ocu_daemon_init(struct ocu_daemon *d, int argc, char **argv, const struct o
 		err.code = OCU_E_CONFIG;
 		ocu_daemon_fatal(d, &err);
 	}
+	if (args.health)
+		exit(ocu_daemon_ask_health(d->name, d->conf));
 	block_signals();
 	if (start(d, &args, &err))
 		ocu_daemon_fatal(d, &err);

@@ -4,9 +4,10 @@
  * ocu_jail_enter; connect peers; serve; ready; wait; stop in reverse order (at most 10 s: a watchdog thread
  * then ends the process with status 70 and a log line).
  *
- * Command line: --config FILE (default /etc/ocu/<daemon>.yaml when it exists), --check, --help, --version,
- * --print-example, --print-reference, --ready-fd N. --check looks at the configuration only, not at the keys.
- * Exit codes: 0, 1 runtime failure, 2 usage, 70 a stop that took over 10 s, 78 configuration.
+ * Command line: --config FILE (default /etc/ocu/<daemon>.yaml when it exists), --check, --health, --help,
+ * --version, --print-example, --print-reference, --ready-fd N. --check looks at the configuration only, not
+ * at the keys; --health asks the one that runs. Exit codes: 0, 1 runtime failure, 2 usage, 70 a stop that
+ * took over 10 s, 78 configuration.
  */
 #ifndef OCU_DAEMON_H
 #define OCU_DAEMON_H

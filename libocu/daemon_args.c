@@ -11,11 +11,21 @@
 
 #include "libocu/daemon_internal.h"
 
-enum { OPT_CONFIG = 256, OPT_CHECK, OPT_HELP, OPT_VERSION, OPT_EXAMPLE, OPT_REFERENCE, OPT_READY_FD };
+enum {
+	OPT_CONFIG = 256,
+	OPT_CHECK,
+	OPT_HEALTH,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_EXAMPLE,
+	OPT_REFERENCE,
+	OPT_READY_FD
+};
 
 static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"health", no_argument, NULL, OPT_HEALTH},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {"print-example", no_argument, NULL, OPT_EXAMPLE},
@@ -27,7 +37,7 @@ static const struct option options[] = {
 static void usage(FILE *out, const char *name)
 {
 	fprintf(out,
-	        "Usage: ocu-%s [--config FILE] [--check] [--ready-fd N]\n"
+	        "Usage: ocu-%s [--config FILE] [--check | --health | --ready-fd N]\n"
 	        "       ocu-%s --help | --version | --print-example | --print-reference\n",
 	        name, name);
 }
@@ -39,6 +49,8 @@ static void print_help(const char *name, const struct ocu_daemon_spec *spec)
 	printf("\n"
 	       "  --config FILE      configuration (default /etc/ocu/%s.yaml when it exists)\n"
 	       "  --check            validate the configuration and exit\n"
+	       "  --health           ask the one that runs with this configuration whether it is ready: 0 "
+	       "yes, 1 no\n"
 	       "  --ready-fd N       write one newline to descriptor N when ready, then close it\n"
 	       "  --print-example    print an example configuration\n"
 	       "  --print-reference  print the reference of all options, as Markdown\n"
@@ -91,6 +103,9 @@ void ocu_daemon_args(struct ocu_daemon_args *ret, const char *name, const struct
 			break;
 		case OPT_CHECK:
 			ret->check = true;
+			break;
+		case OPT_HEALTH:
+			ret->health = true;
 			break;
 		case OPT_READY_FD:
 			ret->ready_fd = parse_fd(name, optarg);

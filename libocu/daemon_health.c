@@ -2,18 +2,21 @@
  * daemon_health: the listener for whoever watches a daemon: /metrics, /healthz (the process answers) and
  * /readyz (it can do its work). It holds nothing a caller could change and tells no names of sessions.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "libocu/buf.h"
 #include "libocu/cleanup.h"
-#include "libocu/daemon.h"
+#include "libocu/daemon_internal.h"
 #include "libocu/err.h"
+#include "libocu/httpc.h"
 #include "libocu/httpd.h"
 #include "libocu/metrics.h"
 
 #define METRICS_MAX (4u << 20)
 #define WHY_MAX     256
 #define CONNS_MAX   64
+#define HEALTH_MS   5000
 
 static void get_metrics(struct ocu_http_req *r, void *arg)
 {
@@ -80,4 +83,45 @@ int ocu_daemon_metrics(struct ocu_daemon *d, int (*ready)(void *arg, char *why, 
 		return 0;
 	rc = ocu_httpd_start(&d->metrics, &o, err);
 	return rc ? ocu_error_add(err, "metrics listener") : 0;
+}
+
+/* --- asking it --- */
+
+/* A listener on every address of the host is asked on the loopback one. */
+static void readyz_url(char *out, size_t size, const char *listen)
+{
+	static const char *const any[] = {"0.0.0.0:", "[::]:"}, *const own[] = {"127.0.0.1:", "[::1]:"};
+
+	for (size_t i = 0; i < 2; i++)
+		if (strncmp(listen, any[i], strlen(any[i])) == 0) {
+			snprintf(out, size, "http://%s%s/readyz", own[i], listen + strlen(any[i]));
+			return;
+		}
+	snprintf(out, size, "http://%s/readyz", listen);
+}
+
+int ocu_daemon_ask_health(const char *name, const struct ocu_conf *c)
+{
+	const char *listen = ocu_conf_str(c, "metrics_listen");
+	struct ocu_httpc_resp a = {0};
+	struct ocu_error err = {0};
+	char url[320];
+	int status;
+
+	if (!*listen) {
+		fprintf(stderr, "ocu-%s: metrics_listen is off, so nothing answers\n", name);
+		return OCU_EXIT_CONFIG;
+	}
+	readyz_url(url, sizeof url, listen);
+	if (ocu_httpc(
+	        &(struct ocu_httpc_req){
+	            .url = url, .timeout_ms = HEALTH_MS, .max_body = WHY_MAX, .no_proxy = true},
+	        &a, &err)) {
+		fprintf(stderr, "ocu-%s: %s\n", name, err.text);
+		return OCU_EXIT_RUNTIME;
+	}
+	fputs(a.body, stdout);
+	status = a.status == 200 ? 0 : OCU_EXIT_RUNTIME;
+	ocu_httpc_resp_done(&a);
+	return status;
 }

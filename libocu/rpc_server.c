@@ -137,13 +137,9 @@ static int listen_on(struct ocu_rpc_server *s, struct ocu_error *err)
 	rv = ocu_tls_config_watched(&tls, NNG_TLS_MODE_SERVER, s->o.identity, allow.data, &watch, err);
 	if (rv != 0)
 		return rv;
-	rv = nng_listener_create(&s->listener, s->socket, s->o.url);
-	if (rv == 0)
-		rv = nng_listener_set_ptr(s->listener, NNG_OPT_TLS_CONFIG, tls);
-	if (rv == 0)
-		rv = nng_listener_start(s->listener, 0);
+	rv = ocu_tls_listen(s->socket, s->o.url, tls, &s->listener, err);
 	nng_tls_config_free(tls);
-	return rv == 0 ? 0 : nng_failed(err, s->o.url, rv);
+	return rv;
 }
 
 static int open_socket(struct ocu_rpc_server *s, struct ocu_error *err)

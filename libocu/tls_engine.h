@@ -31,6 +31,11 @@ struct ocu_tls_watch {
 /* ocu_tls_config() with a watch, which is copied. */
 int ocu_tls_config_watched(nng_tls_config **ret, nng_tls_mode mode, const struct ocu_identity *id,
                            const char *allow, const struct ocu_tls_watch *watch, struct ocu_error *err);
+/* Listens on one URL, or on several separated by commas: one for each network a daemon is on, and no other.
+ * The first that fails is told in err; closing the socket ends those that were opened. ret_first: for its
+ * port. */
+int ocu_tls_listen(nng_socket socket, const char *urls, nng_tls_config *tls, nng_listener *ret_first,
+                   struct ocu_error *err);
 /* The verified URI SAN of the pipe's peer, or -1 when there is none. out holds OCU_SPIFFE_MAX. */
 int ocu_tls_pipe_peer(nng_pipe p, char *out);
 /* How many messages have been written whole to the pipe's connection. -1 when the pipe is gone. */

@@ -53,13 +53,9 @@ static int pub_listen(struct feed *f, const char *url, struct ocu_error *err)
 
 	if (rc || (rc = ocu_tls_config(&tls, NNG_TLS_MODE_SERVER, f->control->identity, allow.data, err)))
 		return rc;
-	rc = nng_listener_create(&f->listener, f->pub, url);
-	if (rc == 0)
-		rc = nng_listener_set_ptr(f->listener, NNG_OPT_TLS_CONFIG, tls);
-	if (rc == 0)
-		rc = nng_listener_start(f->listener, 0);
+	rc = ocu_tls_listen(f->pub, url, tls, &f->listener, err);
 	nng_tls_config_free(tls);
-	return rc ? ocu_error_set(err, OCU_E_IO, "%s: %s", url, nng_strerror(rc)) : 0;
+	return rc;
 }
 
 static void to_wire(Ocu__Denylist__Entry *w, const struct deny_entry *e, uint64_t epoch)

@@ -323,6 +323,13 @@ START_TEST(a_life)
 	ck_assert_int_eq(get(port, "/metrics", &a), 200);
 	ck_assert_ptr_nonnull(strstr(a.body, "ocu_build_info{version=\"" OCU_VERSION "\"} 1"));
 	ck_assert_int_eq(get(port, "/", &a), 404);
+	snprintf(text, sizeof text, "127.0.0.1:%d", port);
+	setenv("OCU_AUDITD_METRICS_LISTEN", text, 1);
+	ck_assert_int_eq(outcome(S("--health"), S("--config"), argv[2]), 0);
+	ck_assert_str_eq(output, "ready\n");
+	snprintf(text, sizeof text, "0.0.0.0:%d", port);
+	setenv("OCU_AUDITD_METRICS_LISTEN", text, 1);
+	ck_assert_int_eq(outcome(S("--health"), S("--config"), argv[2]), 0);
 	/* a hangup asks for nothing */
 	kill(c.pid, SIGHUP);
 	ck_assert(hear(c.out, output, sizeof output, "daemon.hangup_ignored"));
@@ -331,6 +338,10 @@ START_TEST(a_life)
 	from_notify(notify, "STOPPING=1");
 	ck_assert_int_eq(end(&c), 0);
 	ck_assert_ptr_nonnull(strstr(output, "daemon.stopped"));
+	ck_assert_int_eq(outcome(S("--health"), S("--config"), argv[2]), 1);
+	setenv("OCU_AUDITD_METRICS_LISTEN", "", 1);
+	ck_assert_int_eq(outcome(S("--health"), S("--config"), argv[2]), 78);
+	unsetenv("OCU_AUDITD_METRICS_LISTEN");
 	snprintf(text, sizeof text, "%s/state/deep/auditd", dir);
 	ck_assert_int_eq(stat(text, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0700);

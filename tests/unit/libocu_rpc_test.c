@@ -189,6 +189,33 @@ START_TEST(the_handler_knows_who_calls)
 }
 END_TEST
 
+/* One server on two of three addresses, as on a host with a network for each peer. */
+START_TEST(a_server_listens_where_it_is_told_and_nowhere_else)
+{
+	static const char *const hosts[] = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+	struct ocu_rpc_server_opts o = {
+	    .url = "tls+tcp://127.0.0.1:0", .identity = auditd, .table = net_table};
+	struct ocu_error err = {0};
+	char url[64], both[128];
+	struct ocu_rpc_server *s = net_server(&o, url);
+	int port = ocu_rpc_server_port(s);
+
+	ocu_rpc_server_stop(s, 1000);
+	snprintf(both, sizeof both, "tls+tcp://%s:%d,tls+tcp://%s:%d", hosts[0], port, hosts[1], port);
+	o.url = both;
+	s = net_server(&o, url);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(url, sizeof url, "tls+tcp://%s:%d", hosts[i], port);
+		struct ocu_rpc_client *c = net_client(operatord, url, OCU_COMP_AUDITD);
+		ck_assert_int_eq(net_call_head(c, i < 2 ? 5000 : 300, &err), i < 2 ? 0 : OCU_E_UNAVAILABLE);
+		ocu_rpc_client_free(c);
+	}
+	ocu_rpc_server_stop(s, 1000);
+	o.url = "tls+tcp://127.0.0.1:0,";
+	ck_assert_int_eq(ocu_rpc_server_start(&s, &o, &err), OCU_E_CONFIG);
+}
+END_TEST
+
 /* Sizes around the record and buffer sizes, up to the largest message. */
 START_TEST(bodies_of_every_size_come_back_whole)
 {
@@ -708,6 +735,7 @@ int main(void)
 	tcase_add_unchecked_fixture(t, make_pki, remove_pki);
 	tcase_add_checked_fixture(t, load, unload);
 	tcase_add_test(t, the_handler_knows_who_calls);
+	tcase_add_test(t, a_server_listens_where_it_is_told_and_nowhere_else);
 	tcase_add_test(t, bodies_of_every_size_come_back_whole);
 	tcase_add_test(t, many_callers_share_a_connection);
 	tcase_add_test(t, calls_may_be_kept_and_answered_later);
