@@ -7,7 +7,7 @@
 #include <string.h>
 
 const struct command commands[] = {
-    {"init", NULL, "", 0, 0, "dir state run trust-domain caller ttl dns uids no-chown",
+    {"init", NULL, "", 0, 0, "dir state run split trust-domain caller ttl dns uids no-chown",
      "make a deployment: keys, certificates, first caller token, configuration", run_init},
     {"status", NULL, "", 0, 0, "", "what runs, and what it holds", run_status},
     {"session", "list", "", 0, 0, "all caller", "sessions that live, or all that are remembered",
@@ -49,6 +49,8 @@ static const struct opt {
     {"dir", TEXT, offsetof(struct args, dir), "DIR", "the folder to work on"},
     {"state", TEXT, offsetof(struct args, state), "DIR", "durable state (default /var/lib/ocu)"},
     {"run", TEXT, offsetof(struct args, run), "DIR", "sockets (default /run/ocu)"},
+    {"split", TEXT, offsetof(struct args, split), "DIR",
+     "also put what each daemon holds, and nothing else, in DIR/<daemon>/pki"},
     {"trust-domain", TEXT, offsetof(struct args, trust_domain), "NAME",
      "SPIFFE trust domain (default ocu.local)"},
     {"uids", TEXT, offsetof(struct args, uids), "A,B,C,D,E",

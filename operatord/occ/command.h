@@ -23,7 +23,7 @@ struct list {
 struct args {
 	const char *deployment;
 	bool json, help;
-	const char *dir, *state, *run, *trust_domain, *uids;
+	const char *dir, *state, *run, *split, *trust_domain, *uids;
 	const char *caller, *label, *hint, *reason, *ttl, *out;
 	const char *session, *actor, *action, *limit, *name;
 	struct list dns, audience;

@@ -40,7 +40,7 @@ int init_path(char *out, size_t size, struct ocu_error *err, const char *fmt, ..
 }
 
 /* mkdir -p. Folders on the way are for everybody to pass through; what is secret is closed below them. */
-static int make_folders(const char *path, struct ocu_error *err)
+int init_folders(const char *path, struct ocu_error *err)
 {
 	char part[INIT_PATH_MAX];
 	struct stat st;
@@ -117,22 +117,26 @@ static int read_options(struct init *in, const struct args *a, struct ocu_error 
 	    (rc = absolute(in->state, sizeof in->state, a->state ? a->state : "/var/lib/ocu", err)) ||
 	    (rc = absolute(in->run, sizeof in->run, a->run ? a->run : "/run/ocu", err)))
 		return rc;
+	if (a->split && (rc = absolute(in->split, sizeof in->split, a->split, err)))
+		return rc;
 	return init_path(in->pki, sizeof in->pki, err, "%s/pki", in->dir);
 }
 
 static int steps(struct init *in, struct ocu_error *err)
 {
-	int rc = make_folders(in->dir, err);
+	int rc = init_folders(in->dir, err);
 
 	if (rc == 0)
-		rc = make_folders(in->pki, err);
+		rc = init_folders(in->pki, err);
 	if (rc == 0)
 		rc = init_keys(in, err);
 	if (rc == 0)
 		rc = init_caller_token(in, err);
 	if (rc == 0)
 		rc = init_configs(in, err);
-	return rc || !in->chown ? rc : init_owners(in, err);
+	if (rc == 0 && in->chown)
+		rc = init_owners(in, err);
+	return rc || !in->split[0] ? rc : init_split(in, err);
 }
 
 static void show_list(const char *title, const json_t *names)

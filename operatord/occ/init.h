@@ -19,6 +19,7 @@ struct ocu_error;
 struct init {
 	const struct args *args;
 	char dir[INIT_PATH_MAX], pki[INIT_PATH_MAX], state[INIT_PATH_MAX], run[INIT_PATH_MAX];
+	char split[INIT_PATH_MAX]; /* "" when not asked for */
 	const char *trust_domain, *caller;
 	long token_ttl_s;
 	bool chown;
@@ -31,11 +32,14 @@ int init_made(struct init *in, const char *name);
 int init_kept(struct init *in, const char *name);
 int init_path(char *out, size_t size, struct ocu_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* mkdir -p; folders that anybody may pass through. */
+int init_folders(const char *path, struct ocu_error *err);
 
 /* The steps of each file. */
 int init_keys(struct init *in, struct ocu_error *err);
 int init_configs(struct init *in, struct ocu_error *err);
 int init_owners(struct init *in, struct ocu_error *err);
 int init_caller_token(struct init *in, struct ocu_error *err);
+int init_split(struct init *in, struct ocu_error *err);
 
 #endif

@@ -223,6 +223,52 @@ START_TEST(uids_go_to_the_folders_and_the_configuration)
 }
 END_TEST
 
+static int count_in_split(const char *daemon, const char *what)
+{
+	char root[300];
+
+	snprintf(root, sizeof root, "%s/each/%s", dir, daemon);
+	listing[0] = '\0';
+	nftw(root, note, 16, FTW_PHYS);
+	int n = 0;
+	for (const char *p = strstr(listing, what); p; p = strstr(p + 1, what))
+		n++;
+	return n;
+}
+
+START_TEST(split_gives_each_daemon_its_own_and_no_other)
+{
+	char each[128], path[256];
+	struct stat st;
+
+	snprintf(each, sizeof each, "%s/each", dir);
+	a.split = each;
+	if (geteuid() == 0)
+		a.no_chown = false;
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert_int_eq(count_in_split("brokerd", "/pki/brokerd/key.pem"), 1);
+	ck_assert_int_eq(count_in_split("brokerd", "/pki/ca.pem"), 1);
+	ck_assert_int_eq(count_in_split("brokerd", "/pki/internal-jwks.json"), 1);
+	ck_assert_int_eq(count_in_split("brokerd", "ca.key"), 0);
+	ck_assert_int_eq(count_in_split("brokerd", "operatord"), 0);
+	ck_assert_int_eq(count_in_split("brokerd", "caller.token"), 0);
+	ck_assert_int_eq(count_in_split("operatord", "operator.key"), 0);
+	ck_assert_int_eq(count_in_split("operatord", "session.key"), 1);
+	snprintf(path, sizeof path, "%s/each/brokerd/pki/brokerd/key.pem", dir);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_uint_eq(st.st_uid, geteuid() == 0 ? 58103 : geteuid());
+	/* A key that was made anew follows. */
+	unlink(in_etc("pki/operatord/session.key"));
+	snprintf(path, sizeof path, "%s/each/gateway/pki/session-jwks.json", dir);
+	ck_assert_int_eq(stat(path, &st), 0);
+	off_t size = st.st_size;
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_gt(st.st_size, size);
+}
+END_TEST
+
 START_TEST(bad_options_make_nothing)
 {
 	static const char *const uids[] = {"",          "1",   "1,2,3,4",    "1,2,3,4,5,6",       "1,2,3,4,x",
@@ -260,6 +306,7 @@ int main(void)
 	tcase_add_test(c, an_interrupted_run_is_completed);
 	tcase_add_test(c, a_new_key_joins_the_old_ones);
 	tcase_add_test(c, uids_go_to_the_folders_and_the_configuration);
+	tcase_add_test(c, split_gives_each_daemon_its_own_and_no_other);
 	tcase_add_test(c, bad_options_make_nothing);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);
