@@ -59,6 +59,7 @@ all: $(PROGRAMS)  ## build the six daemons, occ and the guest agent
 deps: $(BUILD)/.deps-test  ## install the Debian packages of deploy/packages.debian that are missing
 $(BUILD)/.deps-run: SECTIONS := build run
 $(BUILD)/.deps-test: SECTIONS := build run test
+$(BUILD)/.deps-deploy: SECTIONS := build run test deploy
 $(BUILD)/.deps-bench: SECTIONS := build run test bench
 $(BUILD)/.deps-%: deploy/packages.debian deploy/install-packages
 	@mkdir -p $(@D)
@@ -92,7 +93,7 @@ lint: $(BUILD)/.deps-test $(PROTO_HEADERS) format-check check-layout  ## clang-t
 	@cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 \
 	  --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
 	  --suppress=varFuncNullUB -D__GNUC__ -I. -j2 $(filter %.c,$(C_FILES))
-	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P2 -n1 sh -c 'clang-tidy --quiet "$$@" -- $(CPPFLAGS) $(PKG_CFLAGS) -std=gnu17 2>/dev/null' tidy
+	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P2 -I{} clang-tidy --quiet {} -- $(CPPFLAGS) $(PKG_CFLAGS) -std=gnu17 2>/dev/null
 	@git ls-files | xargs grep -lE '^#!/bin/(ba)?sh' | xargs -r shellcheck -S warning
 check-layout:  ## no daemon includes another daemon; libocu includes none
 	@tests/support/check-layout

@@ -73,7 +73,8 @@ static int open_handover(struct egressd *g, struct ocu_error *err)
 			return rc;
 	}
 	g->sandboxd_uid = (uid_t)ocu_conf_int(g->d.conf, "sandboxd_uid");
-	g->handover_fd = ocu_fdpass_listen(path, g->sandboxd_uid, err);
+	/* Root needs no ownership to connect, and in a container nobody here could give it. */
+	g->handover_fd = ocu_fdpass_listen(path, g->sandboxd_uid ? g->sandboxd_uid : (uid_t)-1, err);
 	return g->handover_fd < 0 ? g->handover_fd : 0;
 }
 

@@ -161,7 +161,10 @@ static void post(struct ocu_http_req *r, void *arg)
 	if (ex->batch) {
 		size_t i;
 		json_t *m;
-		json_array_foreach(body, i, m) mcp_message(ex, m);
+		json_array_foreach(body, i, m)
+		{
+			mcp_message(ex, m);
+		}
 	} else {
 		mcp_message(ex, body);
 	}

@@ -15,19 +15,27 @@ struct hosts {
 	struct list hosts, origins;
 };
 
-static void add(struct list *l, const char *fmt, const char *a, int port)
+static void add(struct list *l, const char *text)
 {
-	char text[600];
-	snprintf(text, sizeof text, fmt, a, port);
 	if (l->n < ENTRIES_MAX && (l->item[l->n] = strdup(text)))
 		l->n++;
+}
+
+static void add_local(struct list *l, const char *scheme, const char *name, int port)
+{
+	char text[64];
+	snprintf(text, sizeof text, "%s%s:%d", scheme, name, port);
+	add(l, text);
 }
 
 static void add_json(struct list *l, const json_t *array)
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(array, i, v) add(l, "%s", json_string_value(v), 0);
+	json_array_foreach(array, i, v)
+	{
+		add(l, json_string_value(v));
+	}
 }
 
 static bool has(const struct list *l, const char *s)
@@ -57,12 +65,12 @@ int hosts_new(struct hosts **ret, const struct ocu_conf *c, const char *public_u
 		return ocu_error_set(err, OCU_E_CONFIG,
 		                     "public_url must be scheme://host[:port] without a path");
 	}
-	add(&h->hosts, "%s", authority + 3, 0);
-	add(&h->hosts, "%s", ocu_conf_str(c, "listen"), 0);
-	add(&h->origins, "%s", public_url, 0);
+	add(&h->hosts, authority + 3);
+	add(&h->hosts, ocu_conf_str(c, "listen"));
+	add(&h->origins, public_url);
 	for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
-		add(&h->hosts, "%s:%d", local[i], port);
-		add(&h->origins, "http://%s:%d", local[i], port);
+		add_local(&h->hosts, "", local[i], port);
+		add_local(&h->origins, "http://", local[i], port);
 	}
 	add_json(&h->hosts, ocu_conf_json(c, "allowed_hosts"));
 	add_json(&h->origins, ocu_conf_json(c, "allowed_origins"));

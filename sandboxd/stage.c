@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -48,14 +49,36 @@ static int hide_unified(struct ocu_error *err)
 	return 0;
 }
 
+/* In a container parts of /proc are covered, and the kernel then refuses every guest a /proc of its own,
+ * which could show what is covered. In this namespace it is made whole; what a guest may see of its own is
+ * for its bundle to say. */
+static int whole_proc(struct ocu_error *err)
+{
+	OCU_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[4096], point[1024];
+	bool covered = false;
+
+	while (f && !covered && fgets(line, sizeof line, f))
+		covered =
+		    sscanf(line, "%*s %*s %*s %*s %1023s", point) == 1 && strncmp(point, "/proc/", 6) == 0;
+	if (!covered)
+		return 0;
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return ocu_error_errno(err, OCU_E_IO, errno, "mounting /proc");
+	return 0;
+}
+
 static int own_namespace(struct ocu_error *err)
 {
+	int rc;
+
 	if (unshare(CLONE_NEWNS) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "making a mount namespace");
 	/* Slave: what the host unmounts goes away here as well; nothing from here reaches the host. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "detaching mounts from the host's");
-	return hide_unified(err);
+	rc = whole_proc(err);
+	return rc ? rc : hide_unified(err);
 }
 
 /* Guests resolve the paths of their mounts with their own rights, to which every folder of the host is a
