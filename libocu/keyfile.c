@@ -25,6 +25,18 @@ static int open_error(struct ocu_error *err, const char *path)
 	return ocu_error_errno(err, e == ENOENT ? OCU_E_NOT_FOUND : OCU_E_IO, e, "opening %s", path);
 }
 
+/*
+ * Nobody but this process's user can read it: no right for group or others; or it is root's, readable by the
+ * one group this process runs in and writable by nobody else, as an orchestrator gives files to a process
+ * that is not root.
+ */
+static bool is_private(const struct stat *st)
+{
+	if (!(st->st_mode & 077))
+		return true;
+	return !(st->st_mode & 037) && st->st_uid == 0 && st->st_gid != 0 && st->st_gid == getegid();
+}
+
 static int check_file(int fd, const char *path, size_t max, bool secret, struct ocu_error *err)
 {
 	struct stat st;
@@ -33,7 +45,7 @@ static int check_file(int fd, const char *path, size_t max, bool secret, struct 
 		return ocu_error_errno(err, OCU_E_IO, errno, "stat %s", path);
 	if (!S_ISREG(st.st_mode))
 		return ocu_error_set(err, OCU_E_CONFIG, "%s is not a regular file", path);
-	if (secret && (st.st_mode & 077))
+	if (secret && !is_private(&st))
 		return ocu_error_set(err, OCU_E_CONFIG,
 		                     "%s is accessible by group or others (mode %04o, want 0600)", path,
 		                     (unsigned)(st.st_mode & 07777));

@@ -15,8 +15,8 @@ struct ocu_error;
 #define OCU_KEYFILE_MAX 262144 /* bytes */
 
 /* The whole file, NUL-terminated, at most max bytes; the caller frees *ret (ocu_keyfile_free for secrets).
- * secret: refuses (OCU_E_CONFIG) a file that group or others can access. OCU_E_IO, OCU_E_TOO_LARGE,
- * OCU_E_NOT_FOUND. */
+ * secret: refuses (OCU_E_CONFIG) a file that group or others can access, but for one of root's that only this
+ * process's own group can read. OCU_E_IO, OCU_E_TOO_LARGE, OCU_E_NOT_FOUND. */
 int ocu_keyfile_read(const char *path, size_t max, bool secret, char **ret, size_t *ret_len,
                      struct ocu_error *err);
 /* Wipes and frees; takes NULL. */

@@ -31,6 +31,10 @@ const struct command commands[] = {
     {"audit", "export", "", 0, 0, "dir session actor action limit", "events as JSON lines", run_audit_export},
     {"image", "build", "", 0, 0, "dir name force minimal", "make a sandbox image", run_image_build},
     {"image", "list", "", 0, 0, "dir", "sandbox images that are there", run_image_list},
+    {"call", NULL, "COMMAND", 1, 1, "url token",
+     "one governed tool call, as a caller: bash_tool with COMMAND", run_call},
+    {"kubernetes", "secrets", "", 0, 0, "dir prefix apply",
+     "the keys as Kubernetes secrets, one for each daemon: printed, or made", run_kubernetes_secrets},
     {0},
 };
 
@@ -57,7 +61,7 @@ static const struct opt {
      "uids of gateway, operatord, brokerd, egressd, auditd (default 58101,...,58105)"},
     {"no-chown", FLAG, offsetof(struct args, no_chown), NULL, "all daemons run as the user who starts them"},
     {"dns", LIST, offsetof(struct args, dns), "NAME",
-     "another name of this host for the certificates; repeatable"},
+     "another name for the certificates, or DAEMON=NAME for one of them; repeatable"},
     {"caller", TEXT, offsetof(struct args, caller), "NAME", "the caller"},
     {"label", TEXT, offsetof(struct args, label), "TEXT", "a note for operators"},
     {"hint", TEXT, offsetof(struct args, hint), "TEXT", "the same caller and hint give the same session"},
@@ -77,6 +81,12 @@ static const struct opt {
     {"yes", FLAG, offsetof(struct args, yes), NULL, "do not ask"},
     {"force", FLAG, offsetof(struct args, force), NULL, "make it anew when it is there"},
     {"minimal", FLAG, offsetof(struct args, minimal), NULL, "busybox and bash only"},
+    {"url", TEXT, offsetof(struct args, url), "URL", "the gateway (default http://127.0.0.1:8080)"},
+    {"token", TEXT, offsetof(struct args, token), "FILE",
+     "the caller's token (default: caller.token of the deployment)"},
+    {"prefix", TEXT, offsetof(struct args, prefix), "NAME", "the objects' names begin with it (default ocu)"},
+    {"apply", FLAG, offsetof(struct args, apply), NULL,
+     "make them by way of the API of the cluster this pod runs in, instead of printing them"},
 };
 #define OPTS (sizeof opts / sizeof *opts)
 

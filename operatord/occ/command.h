@@ -26,8 +26,9 @@ struct args {
 	const char *dir, *state, *run, *split, *trust_domain, *uids;
 	const char *caller, *label, *hint, *reason, *ttl, *out;
 	const char *session, *actor, *action, *limit, *name;
+	const char *url, *token, *prefix;
 	struct list dns, audience;
-	bool all, yes, no_chown, force, minimal;
+	bool all, yes, no_chown, force, minimal, apply;
 	const char *word[2]; /* positional */
 	size_t nwords;
 };
@@ -65,5 +66,7 @@ int run_audit_show(const struct args *a);
 int run_audit_export(const struct args *a);
 int run_image_build(const struct args *a);
 int run_image_list(const struct args *a);
+int run_call(const struct args *a);
+int run_kubernetes_secrets(const struct args *a);
 
 #endif

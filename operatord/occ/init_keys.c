@@ -41,6 +41,21 @@ static int ca(struct init *in, struct ocu_error *err)
 	return rc ? rc : init_made(in, "pki/ca.pem");
 }
 
+/* The names of --dns that this daemon's certificate gets: those for all, and those for it alone. */
+static void names_for(const struct init *in, const char *daemon, const char **out)
+{
+	size_t len = strlen(daemon);
+
+	for (size_t i = 0; i < in->args->dns.n; i++) {
+		const char *name = in->args->dns.item[i], *equals = strchr(name, '=');
+		if (!equals)
+			*out++ = name;
+		else if ((size_t)(equals - name) == len && strncmp(name, daemon, len) == 0)
+			*out++ = equals + 1;
+	}
+	*out = NULL;
+}
+
 static int certificate(struct init *in, enum ocu_component c, struct ocu_error *err)
 {
 	const char *name = ocu_component_name(c);
@@ -57,8 +72,7 @@ static int certificate(struct init *in, enum ocu_component c, struct ocu_error *
 		return init_kept(in, file);
 	snprintf(service, sizeof service, "ocu-%s", name);
 	dns[2] = service;
-	for (size_t i = 0; i < in->args->dns.n; i++)
-		dns[3 + i] = in->args->dns.item[i];
+	names_for(in, name, &dns[3]);
 	const struct ocu_pki_cert cert = {.component = c, .dns = dns, .ips = ips, .days = CERT_DAYS};
 	rc = ocu_pki_issue(in->pki, in->trust_domain, &cert, err);
 	return rc ? rc : init_made(in, file);

@@ -10,7 +10,9 @@
 #include <openssl/rsa.h>
 #include <stdlib.h>
 #include <string.h>
+#include <grp.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libocu/err.h"
@@ -303,6 +305,49 @@ START_TEST(files_that_are_no_signing_key)
 }
 END_TEST
 
+/* What a process of user and group 4242 makes of root's file, or of another's, with this mode: in a child,
+ * because the way back is closed. */
+static int read_as_4242(const char *path, uid_t owner, gid_t group, mode_t mode)
+{
+	char *data = NULL;
+	size_t len = 0;
+	int status = 0;
+
+	ck_assert_int_eq(chown(path, owner, group), 0);
+	ck_assert_int_eq(chmod(path, mode), 0);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		if (setgroups(0, NULL) < 0 || setresgid(4242, 4242, 4242) < 0 ||
+		    setresuid(4242, 4242, 4242) < 0)
+			_exit(99);
+		_exit(-ocu_keyfile_read(path, 10, true, &data, &len, NULL));
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	return -WEXITSTATUS(status);
+}
+
+/* An orchestrator gives a process its secrets as root's files, readable by the process's group. */
+START_TEST(keyfiles_of_an_orchestrator)
+{
+	char *path = in_dir("secret");
+
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	ck_assert_int_eq(ocu_keyfile_create(path, "one", 3, 0600, NULL), 0);
+	ck_assert_int_eq(read_as_4242(path, 0, 4242, 0440), 0);
+	ck_assert_int_eq(read_as_4242(path, 0, 4242, 0640), 0);
+	ck_assert_int_eq(read_as_4242(path, 0, 4242, 0444), OCU_E_CONFIG);
+	ck_assert_int_eq(read_as_4242(path, 0, 4242, 0460), OCU_E_CONFIG);
+	ck_assert_int_eq(read_as_4242(path, 4242, 4242, 0440), OCU_E_CONFIG);
+	ck_assert_int_eq(read_as_4242(path, 4243, 4242, 0440), OCU_E_CONFIG);
+	ck_assert_int_eq(read_as_4242(path, 0, 4243, 0444), OCU_E_CONFIG);
+	free(path);
+}
+END_TEST
+
 START_TEST(keyfiles)
 {
 	char *path = in_dir("k"), *link_path = in_dir("link"), *data = NULL;
@@ -378,6 +423,7 @@ int main(void)
 	tcase_add_test(c, kid_is_the_thumbprint);
 	tcase_add_test(c, files_that_are_no_signing_key);
 	tcase_add_test(c, keyfiles);
+	tcase_add_test(c, keyfiles_of_an_orchestrator);
 	tcase_add_test(c, b64url);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);

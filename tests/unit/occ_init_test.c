@@ -1,6 +1,9 @@
 /* init: a whole deployment, once; and again without touching anything. */
 #include <check.h>
 #include <ftw.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +109,33 @@ START_TEST(it_makes_what_the_daemons_load)
 		    err.text);
 		ocu_identity_free(id);
 	}
+}
+END_TEST
+
+static bool has_name(const char *cert, const char *name)
+{
+	FILE *f = fopen(in_etc(cert), "r");
+	X509 *x = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+	bool has = x && X509_check_host(x, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+
+	ck_assert_ptr_nonnull(x);
+	X509_free(x);
+	fclose(f);
+	return has;
+}
+
+/* A name of one daemon is not to be had with the certificate of another. */
+START_TEST(names_are_for_all_or_for_one)
+{
+	a.dns =
+	    (struct list){.item = {"box.example", "operatord=op.example", "operator=nobody.example"}, .n = 3};
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert(has_name("pki/operatord/cert.pem", "op.example"));
+	ck_assert(has_name("pki/operatord/cert.pem", "box.example"));
+	ck_assert(has_name("pki/gateway/cert.pem", "box.example"));
+	ck_assert(has_name("pki/gateway/cert.pem", "ocu-gateway"));
+	ck_assert(!has_name("pki/gateway/cert.pem", "op.example"));
+	ck_assert(!has_name("pki/operatord/cert.pem", "nobody.example"));
 }
 END_TEST
 
@@ -301,6 +331,7 @@ int main(void)
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, it_makes_what_the_daemons_load);
+	tcase_add_test(c, names_are_for_all_or_for_one);
 	tcase_add_test(c, the_first_token_is_a_good_one);
 	tcase_add_test(c, a_second_run_changes_nothing);
 	tcase_add_test(c, an_interrupted_run_is_completed);
