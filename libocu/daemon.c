@@ -210,6 +210,8 @@ void ocu_daemon_init(struct ocu_daemon *d, int argc, char **argv, const struct o
 	}
 	if (args.health)
 		exit(ocu_daemon_ask_health(d->name, d->conf));
+	if (args.probe)
+		exit(spec->probe(d->conf));
 	block_signals();
 	if (start(d, &args, &err))
 		ocu_daemon_fatal(d, &err);

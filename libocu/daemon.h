@@ -23,6 +23,9 @@ struct ocu_daemon_spec {
 	const struct ocu_conf_opt *options;
 	/* Extra checks for --check and start: pairs of values, files that must exist. May be NULL. */
 	int (*check)(const struct ocu_conf *c, struct ocu_error *err);
+	/* For --probe: says on standard output what this host has and lacks for the daemon, without a key and
+	 * without a trace, and returns the exit status. NULL: the daemon needs nothing that could lack. */
+	int (*probe)(const struct ocu_conf *c);
 };
 
 struct ocu_daemon {

@@ -19,7 +19,8 @@ enum {
 	OPT_VERSION,
 	OPT_EXAMPLE,
 	OPT_REFERENCE,
-	OPT_READY_FD
+	OPT_READY_FD,
+	OPT_PROBE
 };
 
 static const struct option options[] = {
@@ -31,6 +32,7 @@ static const struct option options[] = {
     {"print-example", no_argument, NULL, OPT_EXAMPLE},
     {"print-reference", no_argument, NULL, OPT_REFERENCE},
     {"ready-fd", required_argument, NULL, OPT_READY_FD},
+    {"probe", no_argument, NULL, OPT_PROBE},
     {0},
 };
 
@@ -51,6 +53,7 @@ static void print_help(const char *name, const struct ocu_daemon_spec *spec)
 	       "  --check            validate the configuration and exit\n"
 	       "  --health           ask the one that runs with this configuration whether it is ready: 0 "
 	       "yes, 1 no\n"
+	       "%s"
 	       "  --ready-fd N       write one newline to descriptor N when ready, then close it\n"
 	       "  --print-example    print an example configuration\n"
 	       "  --print-reference  print the reference of all options, as Markdown\n"
@@ -58,7 +61,10 @@ static void print_help(const char *name, const struct ocu_daemon_spec *spec)
 	       "\n"
 	       "Exit status: 0 stopped as asked, 1 runtime failure, 2 usage, 70 a stop that took over 10 s,\n"
 	       "78 configuration.\n\n",
-	       name);
+	       name,
+	       spec->probe
+	           ? "  --probe            say what this host lacks for the daemon and exit (0: nothing)\n"
+	           : "");
 	ocu_conf_print_help(name, spec->options, stdout);
 }
 
@@ -106,6 +112,11 @@ void ocu_daemon_args(struct ocu_daemon_args *ret, const char *name, const struct
 			break;
 		case OPT_HEALTH:
 			ret->health = true;
+			break;
+		case OPT_PROBE:
+			if (!spec->probe)
+				refuse(name, "this daemon has no --probe", NULL);
+			ret->probe = true;
 			break;
 		case OPT_READY_FD:
 			ret->ready_fd = parse_fd(name, optarg);

@@ -11,7 +11,7 @@ extern unsigned ocu_daemon_stop_max_s;
 
 struct ocu_daemon_args {
 	const char *config; /* NULL: the default path when it exists */
-	bool check, health;
+	bool check, health, probe;
 	int ready_fd; /* -1 when not given */
 };
 

@@ -41,7 +41,7 @@ static void take_mount(struct cgroups *cg, const char *line)
 	cg->nroots++;
 }
 
-static int find_root(const struct cgroups *cg, const char *controller)
+int cgroups_root(const struct cgroups *cg, const char *controller)
 {
 	if (cg->v2)
 		return 0;
@@ -79,8 +79,8 @@ int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err)
 		return ocu_error_errno(err, OCU_E_IO, errno, "/proc/self/mountinfo");
 	while (fgets(line, sizeof line, f))
 		take_mount(cg, line);
-	if (!cg->v2 &&
-	    (find_root(cg, "freezer") < 0 || find_root(cg, "memory") < 0 || find_root(cg, "pids") < 0))
+	if (!cg->v2 && (cgroups_root(cg, "freezer") < 0 || cgroups_root(cg, "memory") < 0 ||
+	                cgroups_root(cg, "pids") < 0))
 		return ocu_error_set(
 		    err, OCU_E_UNSUPPORTED,
 		    "no control groups with freezer, memory and pids are mounted in /sys/fs/cgroup");
@@ -147,7 +147,7 @@ static bool stands_still(const struct cgroups *cg, int root, const char *contain
 int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms,
                   struct ocu_error *err)
 {
-	int root = find_root(cg, "freezer");
+	int root = cgroups_root(cg, "freezer");
 	uint64_t until = ocu_mono_ms() + wait_ms;
 	int rc = cg->v2 ? write_group(cg, root, container, "cgroup.freeze", frozen ? "1" : "0")
 	                : write_group(cg, root, container, "freezer.state", frozen ? "FROZEN" : "THAWED");
@@ -167,7 +167,7 @@ int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, 
 
 static int root_of_procs(const struct cgroups *cg)
 {
-	return find_root(cg, "pids");
+	return cgroups_root(cg, "pids");
 }
 
 int cgroup_kill(const struct cgroups *cg, const char *container)
@@ -219,7 +219,7 @@ bool cgroup_has(const struct cgroups *cg, const char *container, int pid)
 
 uint64_t cgroup_oom_kills(const struct cgroups *cg, const char *container)
 {
-	int root = find_root(cg, "memory");
+	int root = cgroups_root(cg, "memory");
 	char text[1024];
 	const char *at;
 

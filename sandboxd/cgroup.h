@@ -26,6 +26,12 @@ struct cgroups {
 
 /* Reads this process's mounts. OCU_E_UNSUPPORTED when there is no usable hierarchy. */
 int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err);
+/* Index in roots of the hierarchy with this controller ("memory"), or -1; of version 2 there is one for all.
+ */
+int cgroups_root(const struct cgroups *cg, const char *controller);
+/* Makes a group, puts a process in, ends it by way of the group and removes the group: OCU_E_UNSUPPORTED with
+ * the step that is not possible here, also when memory or pids cannot be limited. */
+int cgroups_try(const struct cgroups *cg, struct ocu_error *err);
 /* For config.json: the container's path as runtimes take it. */
 void cgroups_path(const struct cgroups *cg, const char *container, char out[CGROUP_PATH_MAX]);
 /* Calls each for every container that has a group; a non-zero return stops and is returned. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -14,6 +15,7 @@
 
 #include "libocu/err.h"
 #include "libocu/fdpass.h"
+#include "libocu/jail.h"
 #include "libocu/log.h"
 
 #define ANSWER_S  5
@@ -130,6 +132,21 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static int make_folder(const struct custodian_opts *o, struct ocu_error *err)
+{
+	char dir[sizeof((struct custodian *)0)->path];
+	char *slash;
+	int rc;
+
+	snprintf(dir, sizeof dir, "%s", o->path);
+	slash = strrchr(dir, '/');
+	if (!o->make_folder || !slash || slash == dir)
+		return 0;
+	*slash = '\0';
+	rc = ocu_jail_mkdir(dir, o->uid, o->uid, 0755, err);
+	return rc ? ocu_error_add(err, "%s_socket", o->name) : 0;
+}
+
 int custodian_start(struct custodian **ret, const struct custodian_opts *o, struct ocu_error *err)
 {
 	struct custodian *c = calloc(1, sizeof *c);
@@ -145,6 +162,8 @@ int custodian_start(struct custodian **ret, const struct custodian_opts *o, stru
 		rc = ocu_error_set(err, OCU_E_CONFIG, "%s_socket: path too long for a socket", o->name);
 	else if (c->wake < 0)
 		rc = ocu_error_errno(err, OCU_E_IO, errno, "eventfd");
+	else if ((rc = make_folder(&c->o, err)))
+		rc = err->code;
 	else if ((rc = pthread_create(&c->thread, NULL, run, c)))
 		rc = ocu_error_errno(err, OCU_E_NOMEM, rc, "starting a thread");
 	if (rc) {

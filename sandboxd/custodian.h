@@ -19,6 +19,9 @@ struct custodian_opts {
 	const char *name; /* for the log */
 	const char *path; /* of its socket */
 	uid_t uid;        /* who must be there */
+	/* The folder of the socket is made, and is uid's, when it is missing: on a volume that only the two
+	 * of us share, nobody else could. */
+	int make_folder;
 	/* All run on the custodian's own thread and may block. Each may be NULL. `tick` about once a second
 	 * while connected. */
 	void (*connected)(void *arg);

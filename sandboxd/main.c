@@ -31,6 +31,7 @@
 #include "sandboxd/jobs.h"
 #include "sandboxd/netpool.h"
 #include "sandboxd/node.h"
+#include "sandboxd/probe.h"
 #include "sandboxd/session.h"
 #include "sandboxd/start.h"
 #include "sandboxd/watch.h"
@@ -70,6 +71,7 @@ static const struct ocu_daemon_spec spec = {
     .summary = "makes, runs and ends sandboxes, and executes tool calls in them",
     .options = sandboxd_options,
     .check = sandboxd_conf_check,
+    .probe = probe_host,
 };
 
 struct servers {
@@ -233,6 +235,7 @@ static int connect_custodians(struct node *n, struct ocu_error *err)
 	                        .name = "brokerd",
 	                        .path = socket_path(n, "brokerd_socket", "brokerd.sock", files, sizeof files),
 	                        .uid = (uid_t)ocu_conf_int(c, "brokerd_uid"),
+	                        .make_folder = ocu_conf_str(c, "brokerd_socket")[0] != 0,
 	                        .lost = files_lost,
 	                        .arg = n},
 	                    err);

@@ -3,15 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "libocu/cleanup.h"
@@ -19,6 +15,7 @@
 #include "libocu/err.h"
 #include "libocu/id.h"
 #include "libocu/jail.h"
+#include "sandboxd/host.h"
 #include "sandboxd/netns.h"
 
 #define STAGE_SIZE "size=64m,nr_inodes=65536,mode=0755"
@@ -30,55 +27,6 @@ static int join(char *out, const char *dir, const char *name, struct ocu_error *
 	return n > 0 && n < STAGE_PATH_MAX
 	           ? 0
 	           : ocu_error_set(err, OCU_E_CONFIG, "path too long under %.200s", dir);
-}
-
-/* On a hybrid hierarchy (version 1 controllers, and an empty version 2 beside them) crun 1.8 refuses to run;
- * without the version 2 mount it takes the hierarchy for version 1, which it is. Only this namespace loses
- * sight of it. */
-static int hide_unified(struct ocu_error *err)
-{
-	static const char unified[] = "/sys/fs/cgroup/unified";
-	struct statfs top, half;
-
-	if (statfs("/sys/fs/cgroup", &top) < 0 || top.f_type != TMPFS_MAGIC)
-		return 0;
-	if (statfs(unified, &half) < 0 || half.f_type != CGROUP2_SUPER_MAGIC)
-		return 0;
-	if (umount2(unified, MNT_DETACH) < 0)
-		return ocu_error_errno(err, OCU_E_IO, errno, "unmounting %s", unified);
-	return 0;
-}
-
-/* In a container parts of /proc are covered, and the kernel then refuses every guest a /proc of its own,
- * which could show what is covered. In this namespace it is made whole; what a guest may see of its own is
- * for its bundle to say. */
-static int whole_proc(struct ocu_error *err)
-{
-	OCU_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[4096], point[1024];
-	bool covered = false;
-
-	while (f && !covered && fgets(line, sizeof line, f))
-		covered =
-		    sscanf(line, "%*s %*s %*s %*s %1023s", point) == 1 && strncmp(point, "/proc/", 6) == 0;
-	if (!covered)
-		return 0;
-	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		return ocu_error_errno(err, OCU_E_IO, errno, "mounting /proc");
-	return 0;
-}
-
-static int own_namespace(struct ocu_error *err)
-{
-	int rc;
-
-	if (unshare(CLONE_NEWNS) < 0)
-		return ocu_error_errno(err, OCU_E_IO, errno, "making a mount namespace");
-	/* Slave: what the host unmounts goes away here as well; nothing from here reaches the host. */
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return ocu_error_errno(err, OCU_E_IO, errno, "detaching mounts from the host's");
-	rc = whole_proc(err);
-	return rc ? rc : hide_unified(err);
 }
 
 /* Guests resolve the paths of their mounts with their own rights, to which every folder of the host is a
@@ -199,7 +147,7 @@ int stage_enter(struct stage *st, const char *run_dir, const struct ocu_conf *co
 		return ocu_error_set(err, OCU_E_CONFIG, "run_dir is too long");
 	if ((rc = find_agent(ocu_conf_str(conf, "guest_agent"), agent, err)) ||
 	    (rc = ocu_jail_mkdir(st->dir, 0, 0, 0755, err)) || (rc = check_passable(st->dir, err)) ||
-	    (rc = own_namespace(err)))
+	    (rc = host_enter(err)))
 		return rc;
 	if (mount("ocu-sandboxd", st->dir, "tmpfs", MS_NOSUID | MS_NODEV, STAGE_SIZE) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "mounting a tmpfs at %s", st->dir);

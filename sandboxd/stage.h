@@ -29,8 +29,7 @@ struct stage {
 	char runtime[STAGE_PATH_MAX];
 };
 
-/* Once, before any thread: enters the namespace and fills the folder. Also hides the unified half of a hybrid
- * cgroup hierarchy from this namespace, which crun would otherwise refuse to run on. */
+/* Once, before any thread: enters the namespace (host.h) and fills the folder. */
 int stage_enter(struct stage *st, const char *run_dir, const struct ocu_conf *conf, struct ocu_error *err);
 
 /* <dir>/s/<container> and what is below it; out holds STAGE_PATH_MAX. name "" is the folder itself. */
