@@ -95,6 +95,14 @@ def test_nothing_can_be_traced(sandbox):
         assert sandbox.run(command)["exit_code"] != 0, command
 
 
+def test_no_key_is_typed_into_a_terminal(sandbox):
+    """TIOCSTI, also with upper bits that the filter sees and the kernel does not; other requests go through."""
+    code = ("import ctypes; l = ctypes.CDLL(None, use_errno=True); l.syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_ulong, ctypes.c_char_p]\n"
+            "for r in (0x5412, 1 << 32 | 0x5412, 0xffffffff00005412, 0x5413, 1 << 31 | 0x5412): print(l.syscall(16, 0, r, b'x' * 64), ctypes.get_errno())")
+    refused, not_a_terminal = ["-1", "1"], ["-1", "25"]
+    assert sandbox.out(["python3", "-c", code]).split() == refused * 3 + not_a_terminal * 2
+
+
 def test_scratch_is_one_bounded_space(sandbox):
     out = sandbox.run("df -B1 --output=size /tmp /root /run /dev/shm | tail -n +2 | sort -u; "
                       "for d in /tmp /root /run /dev/shm; do head -c 2G /dev/zero > $d/fill; done; "
