@@ -152,7 +152,7 @@ def test_a_flooding_source_is_shaped():
             stop.set()
             t.join()
         assert beside["refused"] == 0, beside
-        assert beside["per_s"] > alone["per_s"] / 50 and beside["p99_us"] < 1_000_000, (alone, beside)
+        assert beside["per_s"] > alone["per_s"] / 50, (alone, beside)
         assert a.own("source.shaped")[0]["resource"] == "sandboxd"
         assert a.metric('ocu_auditd_shaped_total{source="gateway"}') == 0
         a.must_verify()

