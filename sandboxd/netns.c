@@ -22,39 +22,37 @@
 #define EDGE_LINK  "edge0"
 #define TCP_PORT   10080
 #define DNS_PORT   10053
+#define FLOWS_MAX  "16384" /* connections of minutes ago and lookups of seconds ago count, too */
 #define STR_(x)    #x
 #define STR(x)     STR_(x)
+#define TO_TCP     STR(TCP_PORT)
+#define TO_DNS     STR(DNS_PORT)
 
 /* What arrives at the edge is redirected or dropped; nothing is forwarded; the edge starts nothing of its
- * own. */
-static const char ruleset[] =
-    "table ip ocu {\n"
-    " chain arrive {\n"
-    "  type nat hook prerouting priority dstnat;\n"
-    "  tcp dport 53 redirect to :" STR(
-        DNS_PORT) "\n"
-                  "  udp dport 53 redirect to :" STR(
-                      DNS_PORT) "\n"
-                                "  meta l4proto tcp redirect to :" STR(
-                                    TCP_PORT) "\n"
-                                              " }\n"
-                                              " chain input {\n"
-                                              "  type filter hook input priority filter; policy drop;\n"
-                                              "  tcp dport { " STR(TCP_PORT) ", " STR(
-                                                  DNS_PORT) " } accept\n"
-                                                            "  udp dport " STR(
-                                                                DNS_PORT) " accept\n"
-                                                                          " }\n"
-                                                                          " chain forward { type filter hook "
-                                                                          "forward priority filter; policy "
-                                                                          "drop; }\n"
-                                                                          " chain output {\n"
-                                                                          "  type filter hook output "
-                                                                          "priority filter; policy drop;\n"
-                                                                          "  ct state established,related "
-                                                                          "accept\n"
-                                                                          " }\n"
-                                                                          "}\n";
+ * own. The kernel remembers every flow in memory of its own, which no limit of the sandbox counts: so there
+ * is one for flows. */
+static const char ruleset[] = "table ip ocu {\n"
+                              " chain bound {\n"
+                              "  type filter hook prerouting priority mangle;\n"
+                              "  ct state new ct count over " FLOWS_MAX " drop\n"
+                              " }\n"
+                              " chain arrive {\n"
+                              "  type nat hook prerouting priority dstnat;\n"
+                              "  tcp dport 53 redirect to :" TO_DNS "\n"
+                              "  udp dport 53 redirect to :" TO_DNS "\n"
+                              "  meta l4proto tcp redirect to :" TO_TCP "\n"
+                              " }\n"
+                              " chain input {\n"
+                              "  type filter hook input priority filter; policy drop;\n"
+                              "  tcp dport { " TO_TCP ", " TO_DNS " } accept\n"
+                              "  udp dport " TO_DNS " accept\n"
+                              " }\n"
+                              " chain forward { type filter hook forward priority filter; policy drop; }\n"
+                              " chain output {\n"
+                              "  type filter hook output priority filter; policy drop;\n"
+                              "  ct state established,related accept\n"
+                              " }\n"
+                              "}\n";
 
 static int own_netns(struct ocu_error *err)
 {

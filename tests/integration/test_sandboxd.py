@@ -2,6 +2,7 @@
 shows: NFR-SEC-02, NFR-SEC-14, NFR-SEC-22, NFR-SEC-47, NFR-SEC-74, NFR-SEC-75, NFR-IC-05, NFR-REL-09, NFR-REL-11, NFR-SEC-65, NFR-SEC-72"""
 import base64
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -93,6 +94,29 @@ def test_nothing_can_be_traced(sandbox):
     refused = "cat /proc/1/environ; head -c 1 /proc/1/mem; readlink /proc/1/fd/0; cat /proc/1/fd/1; : 7<>/proc/1/fd/0; cat /proc/1/maps; ls -l /proc/1/root/; echo x > /proc/1/comm"
     for command in refused.split("; "):
         assert sandbox.run(command)["exit_code"] != 0, command
+
+
+def flows_of(world):
+    """What the kernel tracks in each network namespace that sandboxd holds."""
+    import os
+    folder = f"/proc/{world.proc['sandboxd'].pid}/fd"
+    nets = {os.readlink(f"{folder}/{n}"): n for n in os.listdir(folder) if os.path.lexists(f"{folder}/{n}")}
+    return [int(subprocess.run(["nsenter", f"--net={folder}/{n}", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
+                               capture_output=True, text=True, timeout=10, check=True).stdout)
+            for what, n in nets.items() if what.startswith("net:[")]
+
+
+def test_flows_are_bounded(world, sandbox):
+    """Each is memory of the host's kernel that no limit of the sandbox counts: one datagram of a source and target not seen before."""
+    flood = ("import socket, struct\nsockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]\n"
+             "for s in sockets:\n for i in range(15000): s.sendto(b'x', (socket.inet_ntoa(struct.pack('>I', 0x0a000001 + i)), 53))")
+    assert sandbox.run(["python3", "-c", flood])["exit_code"] == 0
+    assert 1000 < max(flows_of(world)) <= 16500
+    # It is one's own room that one fills.
+    other = Sandbox(world)
+    visit = "import socket; s = socket.create_connection(('10.0.0.1', 80), 60); s.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n'); print(s.recv(100)[:12])"
+    assert "HTTP/1.1 403" in other.out(["python3", "-c", visit])
+    other.destroy()
 
 
 def test_no_key_is_typed_into_a_terminal(sandbox):
