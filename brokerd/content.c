@@ -46,21 +46,23 @@ int content_opened(struct content *c, struct node *n, int fd)
 void content_closed(struct content *c, struct node *n)
 {
 	pthread_mutex_t *m = enter(c, n);
-	if (--n->opens == 0 && n->orphan) {
-		quota_drop_bytes(c->quota, n->size);
-		n->orphan = false;
-	}
+	n->opens--;
 	pthread_mutex_unlock(m);
 }
 
 void content_unlinked(struct content *c, struct node *n, uint64_t size)
 {
 	pthread_mutex_t *m = enter(c, n);
-	if (n->opens > 0)
-		n->orphan = true;
-	else
-		quota_drop_bytes(c->quota, size);
+	n->orphan = true;
+	if (n->opens == 0)
+		n->size = size;
 	pthread_mutex_unlock(m);
+}
+
+void content_freed(struct content *c, const struct node *n)
+{
+	if (n->orphan)
+		quota_drop_bytes(c->quota, n->size);
 }
 
 /* After a call that may have stopped short of what was charged. When somebody else has grown the file

@@ -1,7 +1,8 @@
 /*
  * content: the bytes of regular files and what they are charged. While a node is open its length is known
- * here, so that a write which makes a file longer is charged before it happens, and a file unlinked while
- * open stays charged until its last close. Returns 0 or a negative errno.
+ * here, so that a write which makes a file longer is charged before it happens. A file without a name stays
+ * charged as long as its node lives: an O_PATH descriptor in the guest leads back to it though nobody has it
+ * open. Returns 0 or a negative errno.
  */
 #ifndef BROKERD_CONTENT_H
 #define BROKERD_CONTENT_H
@@ -29,6 +30,8 @@ int content_opened(struct content *c, struct node *n, int fd);
 void content_closed(struct content *c, struct node *n);
 /* The node's name is gone; size as its attributes said before. */
 void content_unlinked(struct content *c, struct node *n, uint64_t size);
+/* The node is, too: what it is charged is given back. Nobody else refers to it. */
+void content_freed(struct content *c, const struct node *n);
 /* pwrite of everything, charged first. Returns bytes written (fewer when the disk filled up) or -errno. */
 ssize_t content_write(struct content *c, struct node *n, int fd, const void *data, size_t len,
                       uint64_t offset);

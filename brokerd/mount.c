@@ -142,6 +142,11 @@ static int make_session(struct mount *m, int fd, struct ocu_error *err)
 	return 0;
 }
 
+static void node_freed(struct node *n, void *arg)
+{
+	content_freed(arg, n);
+}
+
 static struct mount *make(struct broker *b, struct volume *v, uid_t uid)
 {
 	const struct limits *l = &b->limits;
@@ -158,6 +163,8 @@ static struct mount *make(struct broker *b, struct volume *v, uid_t uid)
 		return NULL;
 	}
 	content_init(&m->content, &v->quota);
+	m->nodes.freed = node_freed;
+	m->nodes.freed_arg = &m->content;
 	m->broker = b;
 	m->volume = volume_ref(v);
 	m->uid = uid;

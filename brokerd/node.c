@@ -113,6 +113,14 @@ static void drop_fd(struct nodes *t, struct node *n)
 	n->pinned = false;
 }
 
+static void free_node(struct nodes *t, struct node *n)
+{
+	if (t->freed)
+		t->freed(n, t->freed_arg);
+	free(n->name);
+	free(n);
+}
+
 /* Frees n when nothing holds it, and then the parents that were held by it alone. */
 static void reap(struct nodes *t, struct node *n)
 {
@@ -124,8 +132,7 @@ static void reap(struct nodes *t, struct node *n)
 			p = &(*p)->next_id;
 		*p = n->next_id;
 		drop_fd(t, n);
-		free(n->name);
-		free(n);
+		free_node(t, n);
 		t->count--;
 		parent->refs--;
 		n = parent;
@@ -195,8 +202,7 @@ void nodes_done(struct nodes *t)
 			next = n->next_id;
 			if (n->fd >= 0 && n != t->root)
 				close(n->fd);
-			free(n->name);
-			free(n);
+			free_node(t, n);
 		}
 	}
 	free(t->by_id);

@@ -33,7 +33,7 @@ struct node {
 	/* Content of regular files, guarded by the stripe lock in content.c. */
 	unsigned opens;
 	uint64_t size;
-	bool orphan; /* unlinked while open: the last close gives the bytes back */
+	bool orphan; /* unlinked, and still charged: see nodes.freed */
 	/* Descriptor: a folder's from the cache, or the pin of an unlinked node; -1 none. */
 	int fd;
 	unsigned fd_users;
@@ -54,6 +54,9 @@ struct nodes {
 	struct node_lru lru; /* folders with a descriptor nobody is using, least recent first */
 	unsigned cached, cached_max;
 	unsigned pins, pins_max;
+	/* Called with every node that goes, when nobody can reach it any more; may be NULL. */
+	void (*freed)(struct node *n, void *arg);
+	void *freed_arg;
 };
 
 /* root_fd is borrowed for the life of the table. At most max nodes and cached folder descriptors. */

@@ -503,6 +503,31 @@ def test_quota_of_bytes(world):
     s.release()
 
 
+def test_what_can_still_be_opened_is_still_charged(world):
+    """An O_PATH descriptor is no open file to the broker, and yet a way back to one whose name is gone."""
+    s = Session(world, quota_bytes=1 << 20)
+    f = s.dir / "f"
+    f.write_bytes(b"x" * (1 << 20))
+    held = os.open(f, os.O_PATH)
+    os.unlink(f)
+    assert s.listed()["used_bytes"] == 1 << 20
+    assert error_of(lambda: (s.dir / "more").write_bytes(b"y")) == errno.EDQUOT
+    again = os.open(f"/proc/self/fd/{held}", os.O_RDWR)
+    assert error_of(os.pwrite, again, b"x", 1 << 20) == errno.EDQUOT
+    os.ftruncate(again, 1 << 19)
+    assert s.listed()["used_bytes"] == 1 << 19
+    os.close(again)
+    assert s.listed()["used_bytes"] == 1 << 19
+    os.rename(s.dir / "more", s.dir / "less")   # made, and empty
+    os.close(held)
+    eventually(lambda: s.listed().get("used_bytes", 0) == 0)
+    f.write_bytes(b"x" * (1 << 20))
+    f.with_name("new").touch()
+    os.rename(f.with_name("new"), f)             # the same by another way to lose a name
+    eventually(lambda: s.listed().get("used_bytes", 0) == 0)
+    s.release()
+
+
 def test_quota_of_files(world):
     s = Session(world, quota_files=10)
     d = s.dir
