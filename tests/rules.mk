@@ -64,6 +64,16 @@ sandbox-image:  ## build the sandbox image, unless this recipe has made it alrea
 check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## integration and adversary tests (T=file or -k expression in K)
 	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/integration/$(T),tests/integration)
 
+.PHONY: check-debian13
+check-debian13:  ## build and run the unit tests on Debian 13, in a root made by mmdebstrap
+	@tests/deploy/debian13
+
+.PHONY: check-deploy build-base
+build-base:
+	@deploy/images/build-base >/dev/null
+check-deploy: $(BUILD)/.deps-deploy all support sandbox-image build-base $(CLIENTS)/node_modules/.stamp  ## the deployments: images, Compose (T=file, K=expression)
+	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/deploy/$(T),tests/deploy)
+
 .PHONY: trace
 trace:  ## print which test shows which requirement
 	@$(PYTHON) tests/support/trace.py
