@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "auditd/lane.h"
+#include "auditd/metrics.h"
 #include "auditd/request.h"
 #include "auditd/store.h"
 #include "libocu/err.h"
@@ -89,11 +90,33 @@ static int add_request(struct committer *c, struct request *r, struct ocu_error 
 	return 0;
 }
 
+/* A source that finds the table of sources full has nothing in the batch: that is its concern alone. */
+static int add_or_refuse(struct committer *c, struct request *r, struct ocu_error *err)
+{
+	int rc = add_request(c, r, err);
+	if (rc != OCU_E_QUOTA)
+		return rc;
+	r->refused = rc;
+	err->code = 0;
+	return 0;
+}
+
+static void finish_one(struct request *r, const struct ocu_error *err)
+{
+	struct ocu_error alone = {0};
+	if (!err && r->refused) {
+		ocu_error_set(&alone, r->refused, "%s", ocu_err_text(r->refused));
+		metrics_refused(r->lane->component);
+		err = &alone;
+	}
+	request_finish(r, err);
+}
+
 static void finish_all(struct request *r, const struct ocu_error *err)
 {
 	while (r) {
 		struct request *next = r->next;
-		request_finish(r, err);
+		finish_one(r, err);
 		r = next;
 	}
 }
@@ -149,7 +172,7 @@ static struct request *fill_batch(struct committer *c, struct request *list, uin
 	*rc = store_begin(c->store, err);
 	while (r && (r == list || store_batch_bytes(c->store) + written_size(r) <= STORE_BATCH_MAX)) {
 		if (!*rc)
-			*rc = add_request(c, r, err);
+			*rc = add_or_refuse(c, r, err);
 		*events += r->n;
 		last = r;
 		r = r->next;

@@ -28,6 +28,7 @@ struct request {
 	void *done_arg;
 	int64_t wall_ms; /* when it was received */
 	size_t bytes;    /* of its events */
+	int refused;     /* why it alone is not in its batch; 0 when it is */
 	uint64_t first;  /* number of its first record, once added to a batch */
 	size_t n;
 	struct request_event events[];

@@ -98,6 +98,34 @@ START_TEST(test_many_threads)
 }
 END_TEST
 
+/* The table of sources is full of those of earlier lives: only the one that finds no room in it is refused.
+ */
+START_TEST(test_no_room_for_a_source)
+{
+	char name[32];
+	struct ocu_error err = {0};
+	stop();
+	af_must_batch(&f, "operatord", 1);
+	for (unsigned i = 0; i < OCU_TRAIL_SOURCES_MAX - 2; i++) {
+		snprintf(name, sizeof name, "sandboxd/node-%u", i);
+		af_must_batch(&f, name, 1);
+	}
+	ck_assert_int_eq(committer_start(&committer, f.store, &err), 0);
+	uint64_t before = af_records(&f);
+	for (unsigned i = 0; i < 200; i++) {
+		committer_put(committer, event_request(lane_of(OCU_COMP_GATEWAY), "ses_x", "new"));
+		committer_put(committer, event_request(lane_of(OCU_COMP_OPERATORD), "ses_x", "known"));
+	}
+	stop();
+	ck_assert_uint_eq(atomic_load(&refused), 200);
+	ck_assert_uint_eq(atomic_load(&acknowledged), 200);
+	/* And nothing says that the trail could not be written. */
+	ck_assert_uint_eq(af_records(&f), before + 200);
+	af_must_verify(&f, &rep);
+	ck_assert_uint_eq(rep.sources, OCU_TRAIL_SOURCES_MAX);
+}
+END_TEST
+
 static struct ocu_event own_event(const char *action)
 {
 	return (struct ocu_event){
@@ -233,6 +261,7 @@ static void add(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_many_threads);
+	tcase_add_test(tc, test_no_room_for_a_source);
 	tcase_add_test(tc, test_own_events);
 	tcase_add_test(tc, test_full_disk_and_back);
 	tcase_add_test(tc, test_query);
