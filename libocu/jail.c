@@ -245,10 +245,14 @@ static int settle(int fd, bool made, const char *path, uid_t uid, gid_t gid, mod
 		return ocu_error_errno(err, OCU_E_IO, errno, "stat %s", path);
 	if (!made && (mode & 077))
 		return 0;
+	/* The mode while it is still ours: for another's folder it takes a right that sandboxd does not have.
+	 */
+	if (made && fchmod(fd, mode) < 0)
+		return ocu_error_errno(err, OCU_E_IO, errno, "mode of %s", path);
 	if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "%s belongs to user %u, want %u", path,
 		                       (unsigned)st.st_uid, (unsigned)uid);
-	if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+	if (!made && (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "mode of %s", path);
 	return 0;
 }

@@ -247,6 +247,7 @@ static int connect_custodians(struct node *n, struct ocu_error *err)
 	                    .name = "egressd",
 	                    .path = socket_path(n, "egressd_socket", "egressd.sock", edge, sizeof edge),
 	                    .uid = (uid_t)ocu_conf_int(c, "egressd_uid"),
+	                    .make_folder = ocu_conf_str(c, "egressd_socket")[0] != 0,
 	                    .connected = renew_edges,
 	                    .lost = edge_lost,
 	                    .tick = renew_edges,

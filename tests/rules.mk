@@ -72,7 +72,9 @@ check-debian13:  ## build and run the unit tests on Debian 13, in a root made by
 build-base:
 	@deploy/images/build-base >/dev/null
 check-deploy: $(BUILD)/.deps-deploy all support sandbox-image build-base $(CLIENTS)/node_modules/.stamp  ## the deployments: images, Compose (T=file, K=expression)
-	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/deploy/$(T),tests/deploy)
+	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/deploy/$(T),$(wildcard tests/deploy/test_*.py))
+
+include $(wildcard tests/deploy/*.mk)
 
 .PHONY: trace
 trace:  ## print which test shows which requirement

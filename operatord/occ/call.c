@@ -71,6 +71,22 @@ static int post(const char *url, const char *token, const struct ocu_buf *body, 
 	                 resp, err);
 }
 
+/* Line ends stay; every other control character of the sandbox is made visible. */
+static int show_lines(const char *text)
+{
+	OCU_FREE char *copy = strdup(text);
+	char *rest = copy, *line;
+
+	if (!copy)
+		return OCU_E_NOMEM;
+	copy[strlen(copy) - (*copy && copy[strlen(copy) - 1] == '\n')] = '\0';
+	while ((line = strsep(&rest, "\n"))) {
+		show_text(line);
+		putchar('\n');
+	}
+	return 0;
+}
+
 static int judge(const struct args *a, const struct ocu_httpc_resp *resp, struct ocu_error *err)
 {
 	OCU_JSON json_t *reply = NULL;
@@ -90,8 +106,8 @@ static int judge(const struct args *a, const struct ocu_httpc_resp *resp, struct
 	} else {
 		json_array_foreach(json_object_get(result, "content"), i, block)
 		{
-			show_text(ocu_json_str(block, "text", ""));
-			putchar('\n');
+			if (show_lines(ocu_json_str(block, "text", "")))
+				return ocu_error_set(err, OCU_E_NOMEM, "the result");
 		}
 	}
 	return json_is_object(result) && !json_is_true(json_object_get(result, "isError"))

@@ -1,0 +1,91 @@
+"""The chart, rendered by the real Helm, and how its objects are looked at."""
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy/helm/ocu"
+TOOLS = ROOT / "tests/deploy/tools"
+HELM = TOOLS / "node_modules/.bin/helm"
+BUILD = pathlib.Path(os.environ.get("OCU_BUILD", ROOT / "build")).resolve()
+DAEMONS = ["gateway", "operatord", "brokerd", "sandboxd", "egressd", "auditd"]
+RELEASE, NAMESPACE = "rel", "ocu-ns"
+
+MINIMAL = {"compute": {"nodes": [{"hostname": "worker-1"}]}}
+PEER = [{"namespaceSelector": {"matchLabels": {"team": "agents"}}, "podSelector": {"matchLabels": {"app": "client"}}}]
+# Each takes another branch of the templates.
+MATRIX = {
+    "minimal": {},
+    "full": {
+        "fullname": "ocu", "trustDomain": "bank.example", "image": {"registry": "registry.example/team", "pullSecrets": ["pull"]},
+        "compute": {"nodes": [{"hostname": "worker-1"}], "region": "eu-central-1", "nodeSelector": {"sandboxes": "yes"},
+                    "tolerations": [{"key": "sandboxes", "operator": "Exists", "effect": "NoSchedule"}]},
+        "control": {"region": "eu-central-1", "nodeSelector": {"pool": "control"}},
+        "access": {"mcp": PEER, "files": PEER, "operator": [{"ipBlock": {"cidr": "10.1.2.0/24"}}], "auditor": PEER, "metrics": PEER},
+        "gateway": {"image": {"repository": "ocu/gateway", "digest": "sha256:" + "a" * 64}, "publicUrl": "https://tools.bank.example",
+                    "service": {"type": "LoadBalancer", "annotations": {"internal": "true"}}, "state": {"size": "1Gi", "storageClass": "fast"},
+                    "config": {"tool_timeout": "60s", "allowed_hosts": ["tools.bank.example"],
+                               "tool_policy": [{"caller": "*", "tools": ["bash_tool"]}]}},
+        "operatord": {"image": {"repository": "ocu/operatord"}, "podAnnotations": {"team": "sre"},
+                      "config": {"egress_rung": "passthrough", "egress_allow": [{"host": "example.com", "ports": [443]}], "memory": "512MiB"}},
+        "sandboxd": {"image": {"repository": "ocu/sandboxd"}, "seccompProfile": "profiles/ocu.json", "config": {"runtime": "crun"}},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True},
+    },
+    "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}}},
+    "existing": {"pki": {"source": "existing", "prefix": "kept"}, "preflight": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
+    "device": {"sandboxd": {"image": {"repository": "ocu/sandboxd"}, "fuseResource": ""}},
+}
+
+
+def merged(values):
+    out = {k: dict(v) for k, v in MINIMAL.items()}
+    for key, value in values.items():
+        out[key] = {**out.get(key, {}), **value} if isinstance(value, dict) else value
+    return out
+
+
+def helm(*args, values=None, check=True):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+        json.dump(values if values is not None else MINIMAL, f)
+        f.flush()
+        p = subprocess.run([HELM, *args, "--values", f.name], capture_output=True, text=True, timeout=60)
+    if check and p.returncode:
+        raise RuntimeError(p.stderr)
+    return p
+
+
+def template(values=None, check=True):
+    return helm("template", RELEASE, CHART, "--namespace", NAMESPACE, "--kube-version", "1.28.0", values=merged(values or {}), check=check)
+
+
+_rendered = {}
+
+
+def render(name):
+    """The objects of one row of the matrix."""
+    if name not in _rendered:
+        _rendered[name] = list(filter(None, yaml.safe_load_all(template(MATRIX[name]).stdout)))
+    return _rendered[name]
+
+
+def of_kind(objects, *kinds):
+    return [o for o in objects if o["kind"] in kinds]
+
+
+def pods(objects):
+    """{component: pod template} of everything that runs, hooks included."""
+    out = {}
+    for o in of_kind(objects, "StatefulSet", "DaemonSet", "Job"):
+        t = o["spec"]["template"]
+        out[t["metadata"]["labels"]["app.kubernetes.io/component"]] = t
+    for o in of_kind(objects, "Pod"):
+        out[o["metadata"]["labels"]["app.kubernetes.io/component"]] = o
+    return out
+
+
+def containers(pod):
+    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]

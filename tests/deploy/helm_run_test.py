@@ -1,0 +1,99 @@
+"""The rendered pods, run with exactly the users, rights, volumes and configuration they ask for. Shows: NFR-FLEX-09, NFR-SEC-52."""
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from chart import BUILD, DAEMONS, NAMESPACE, ROOT, render
+
+sys.path.insert(0, str(ROOT / "tests/support"))
+from pods import Cluster  # noqa: E402
+from stack import Mcp, eventually  # noqa: E402
+
+
+def await_ready(c):
+    try:
+        eventually(c.all_ready, timeout=60, every=0.2)
+    except AssertionError:
+        raise AssertionError("not ready: " + " ".join(d for d in DAEMONS if not c.ready(d)) + "\n" + logs(c)) from None
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    c = Cluster(render("device"))
+    try:
+        c.make_keys()
+        assert c.once("preflight") == (0, (c.dir / "preflight.log").read_text()), (c.dir / "preflight.log").read_text()
+        c.up()
+        await_ready(c)
+        yield c
+    finally:
+        status = c.down()
+    assert set(status.values()) == {0}, status
+
+
+def logs(c):
+    return "\n".join(f"--- {d}\n{(c.dir / f'{d}.log').read_text()[-1500:]}" for d in DAEMONS)
+
+
+def client(c, chat):
+    return Mcp("127.0.0.1", 8080, c.store["rel-caller"]["caller.token"].decode().strip(), chat=chat)
+
+
+def test_helm_test_makes_a_governed_call(cluster):
+    status, said = cluster.once("test")
+    assert status == 0 and said == "governed by OCU\n0\n", said + logs(cluster)
+
+
+def test_helm_test_fails_when_the_call_is_refused(cluster):
+    good = cluster.store["rel-caller"]["caller.token"]
+    cluster.store["rel-caller"]["caller.token"] = good[:-8] + b"AAAAAAA\n"
+    shutil.rmtree(cluster.dir / "test/caller")
+    try:
+        status, said = cluster.once("test")
+    finally:
+        cluster.store["rel-caller"]["caller.token"] = good
+        shutil.rmtree(cluster.dir / "test/caller")
+    assert status != 0 and "refused (status 401)" in said, said
+
+
+def test_the_operator_s_api_is_who_it_says(cluster):
+    """By the service's name, with the certificate the job made for it."""
+    d = cluster.dir / "operator"
+    (d / "pki/operator").mkdir(parents=True, exist_ok=True)
+    (d / "pki/ca.pem").write_bytes(cluster.config["rel-pki"]["ca.pem"])
+    (d / "pki/operator/operator.key").write_bytes(cluster.store["rel-operator"]["operator.key"])
+    (d / "pki/operator/operator.key").chmod(0o600)
+
+    def status(host):
+        (d / "occ.yaml").write_text(f"pki_dir: {d}/pki\napi_url: https://{host}:9443\n")
+        (d / "hosts").write_text(f"127.0.0.1 {host}\n")
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", "bash", "-ec",
+                               f"mount --bind {d}/hosts /etc/hosts; exec {BUILD}/bin/occ --deployment {d} status"], capture_output=True, text=True)
+
+    good = status(f"rel-operatord.{NAMESPACE}.svc")
+    assert good.returncode == 0 and "trusted_operator" in good.stdout, good.stderr
+    assert status(f"rel-brokerd.{NAMESPACE}.svc").returncode != 0
+
+
+@pytest.mark.parametrize("daemon", ["gateway", "operatord", "auditd", "egressd"])
+def test_a_restarted_pod_loses_no_session(cluster, daemon):
+    """What a rolling upgrade does to each pod but the sandboxes' own node."""
+    chat = f"roll-{daemon}"
+    client(cluster, chat).bash("echo kept > /workspace/kept; (sleep 4242 & echo $! > /tmp/pid)")
+    assert cluster.end(daemon, restart=True) == 0
+    await_ready(cluster)
+    assert client(cluster, chat).bash("cat /workspace/kept; kill -0 $(cat /tmp/pid) && echo alive") == "kept\nalive\n"
+
+
+def test_the_pods_run_with_what_they_were_given(cluster):
+    uid = {"gateway": 58101, "operatord": 58102, "brokerd": 58103, "egressd": 58104, "auditd": 58105, "sandboxd": 0}
+    kept = {12, 21, 7, 6, 0, 1, 5}  # NET_ADMIN SYS_ADMIN SETUID SETGID CHOWN DAC_OVERRIDE KILL
+    for daemon in DAEMONS:
+        status = dict(line.split(":\t", 1) for line in open(f"/proc/{cluster.runs[daemon]['p'].pid}/status") if ":\t" in line)
+        assert {int(u) for u in status["Uid"].split()} == {uid[daemon]}
+        want = sum(1 << n for n in kept) if daemon == "sandboxd" else 0
+        for caps in ("CapPrm", "CapEff", "CapBnd"):
+            assert int(status[caps], 16) == want, (daemon, caps)
+        assert int(status["NoNewPrivs"]) == 1

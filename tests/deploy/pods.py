@@ -1,0 +1,195 @@
+"""Runs rendered pods without a cluster: for each container a mount namespace with its volumes as kubelet lays them out, its user, its
+capabilities and no more, a read-only root, a container's masks over /proc; services are names of the loopback interface. What ends is
+started again, as kubelet does. For tests only: it isolates nothing that the pod's own settings do not."""
+import base64
+import http.client
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+
+from chart import BUILD, DAEMONS, NAMESPACE, RELEASE, of_kind, pods
+
+IMAGES = pathlib.Path(os.environ.get("OCU_IMAGES", "/var/cache/ocu/images"))
+MASKS = ["mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys", "mount --bind /dev/null /proc/keys"]
+
+
+class Cluster:
+    def __init__(self, objects):
+        self.objects, self.pods = objects, pods(objects)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-pods-", dir="/var/tmp"))
+        self.dir.chmod(0o755)
+        self.store, self.config, self.runs = {}, {}, {}
+        self.claims = {}
+        for o in of_kind(objects, "ConfigMap"):
+            self.config[o["metadata"]["name"]] = {k: v.encode() for k, v in o["data"].items()}
+
+    # --- volumes ---
+
+    def put(self, folder, path, data, mode, group):
+        """One file as kubelet's atomic writer makes it: behind two links, root's, with read permission for the pod's group."""
+        real = folder / "..data" / path
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.write_bytes(data)
+        os.chown(real, 0, group or 0)
+        real.chmod(mode | (0o440 if group else 0))
+        top = path.split("/")[0]
+        if not (folder / top).is_symlink():
+            (folder / top).symlink_to(f"..data/{top}")
+
+    def project(self, folder, source, default_mode, group):
+        kind = "secret" if "secret" in source else "configMap" if "configMap" in source else None
+        if kind is None:
+            raise NotImplementedError(source)
+        s = source[kind]
+        data = (self.store if kind == "secret" else self.config)[s.get("name") or s["secretName"]]
+        for item in s.get("items") or [{"key": k, "path": k} for k in data]:
+            self.put(folder, item["path"], data[item["key"]], item.get("mode", s.get("defaultMode", default_mode)), group)
+
+    def volume(self, pod, v, group):
+        folder = self.dir / pod / v["name"]
+        if "persistentVolumeClaim" in v:
+            return self.claim(v["persistentVolumeClaim"]["claimName"], group)
+        if "hostPath" in v:
+            return IMAGES if v["hostPath"]["path"] == "/var/cache/ocu/images" else pathlib.Path(v["hostPath"]["path"])
+        if folder.exists():
+            return folder
+        folder.mkdir(parents=True)
+        if "emptyDir" in v:
+            folder.chmod(0o777)
+        elif "projected" in v:
+            for s in v["projected"]["sources"]:
+                self.project(folder, s, v["projected"].get("defaultMode", 0o644), group)
+        else:
+            self.project(folder, v, 0o644, group)
+        return folder
+
+    def claim(self, name, group):
+        """fsGroup is not applied to volumes of the node's own folders, as the handover volumes are."""
+        folder = self.dir / "claims" / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            if "handover" not in name:
+                os.chown(folder, 0, group or 0)
+                folder.chmod(0o2775)
+        return folder
+
+    # --- containers ---
+
+    def script(self, pod, spec, container):
+        context, own = spec["securityContext"], container["securityContext"]
+        group = context.get("fsGroup")
+        volumes = {v["name"]: v for v in spec["volumes"]}
+        if any(m["name"] == "state" for m in container["volumeMounts"]) and "state" not in volumes:
+            volumes["state"] = {"name": "state", "persistentVolumeClaim": {"claimName": f"state-{RELEASE}-{pod}-0"}}
+        etc = self.dir / pod / ".etc"
+        for d in ("upper/ocu", "work"):
+            (etc / d).mkdir(parents=True, exist_ok=True)
+        services = [f"{RELEASE}-{d}" for d in DAEMONS]
+        (etc / "upper/hosts").write_text("".join(f"127.0.0.1 {s} {s}.{NAMESPACE} {s}.{NAMESPACE}.svc\n" for s in services) + "127.0.0.1 localhost\n")
+        lines = [f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc", "mount -t tmpfs -o mode=755 none /mnt",
+                 # Everything the pod does not mount is hidden: the node's own state and the test's folder.
+                 f"mkdir /mnt/all && mount --bind {self.dir} /mnt/all", "mount -t tmpfs -o mode=755 none /run", "mount -t tmpfs -o mode=755 none /var/lib"]
+        for m in sorted(container["volumeMounts"], key=lambda m: m["mountPath"]):
+            source = str(self.volume(pod, volumes[m["name"]], group)).replace(str(self.dir), "/mnt/all")
+            lines += [f"mkdir -p {m['mountPath']}" if source != "/dev/fuse" else "true", f"mount --bind {source} {m['mountPath']}"]
+            if m.get("readOnly"):
+                lines.append(f"mount -o remount,bind,ro {m['mountPath']}")
+        lines += ["umount /mnt/all", *MASKS, "mount -o remount,bind,ro /"]
+        caps = ["-all", *(f"+{c.lower()}" for c in own["capabilities"].get("add", []))]
+        uid, gid = own.get("runAsUser", context["runAsUser"]), own.get("runAsGroup", context["runAsGroup"])
+        assert own["capabilities"]["drop"] == ["ALL"] and own["readOnlyRootFilesystem"] and not own["allowPrivilegeEscalation"]
+        drop = ["setpriv", "--reuid", str(uid), "--regid", str(gid), *(["--groups", str(group)] if group else ["--clear-groups"]),
+                f"--bounding-set={','.join(caps)}", f"--inh-caps={','.join(caps)}", "--no-new-privs"]
+        program = [str(BUILD / "bin" / pathlib.Path(container["command"][0]).name), *container["args"]]
+        env = [f"{e['name']}={e['value']}" for e in container.get("env", [])]
+        return "; ".join(lines) + "; exec " + shlex.join(["env", "-i", "PATH=/usr/bin:/usr/sbin", *env, *drop, *program])
+
+    def start(self, pod, container=0, kind="containers"):
+        spec = self.pods[pod]["spec"]
+        script = self.script(pod, spec, spec[kind][container])
+        log = open(self.dir / f"{pod}.log", "ab")
+        return subprocess.Popen(["unshare", "--mount", "--propagation", "private", "bash", "-ec", script], stdin=subprocess.DEVNULL,
+                                stdout=log, stderr=log, start_new_session=True)
+
+    def once(self, pod, timeout=120):
+        """A pod that is to end: (status, log)."""
+        status = self.start(pod).wait(timeout)
+        return status, (self.dir / f"{pod}.log").read_text()
+
+    def make_keys(self):
+        """What the job does: its first container as rendered, then its second's secrets, read from what it prints for kubectl."""
+        job = self.pods["keys"]["spec"]
+        make, file = job["initContainers"][0], job["containers"][0]
+        work = self.dir / "keys-work"
+        work.mkdir()
+        args = [a.replace("/work/", f"{work}/") for a in make["args"]]
+        subprocess.run([BUILD / "bin/occ", *args], check=True, capture_output=True)
+        args = [a.replace("/work/", f"{work}/") for a in file["args"] if a != "--apply"]
+        listed = subprocess.run([BUILD / "bin/occ", *args], check=True, capture_output=True, text=True).stdout
+        for o in json.loads(listed)["items"]:
+            name, data = o["metadata"]["name"], o["data"]
+            if o["kind"] == "Secret":
+                self.store[name] = {k: base64.b64decode(v) for k, v in data.items()}
+            else:
+                self.config[name] = {k: v.encode() for k, v in data.items()}
+        shutil.rmtree(work)
+
+    # --- daemons ---
+
+    def keep(self, daemon):
+        run = {"stop": False, "p": self.start(daemon), "restarts": 0}
+
+        def watch():
+            while True:
+                run["p"].wait()
+                if run["stop"]:
+                    return
+                run["restarts"] += 1
+                run["p"] = self.start(daemon)
+
+        run["thread"] = threading.Thread(target=watch, daemon=True)
+        run["thread"].start()
+        self.runs[daemon] = run
+
+    def up(self):
+        for d in DAEMONS:
+            self.keep(d)
+        return self
+
+    def ready(self, daemon):
+        c = self.pods[daemon]["spec"]["containers"][0]
+        port = next(p["containerPort"] for p in c["ports"] if p["name"] == c["readinessProbe"]["httpGet"]["port"])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", c["readinessProbe"]["httpGet"]["path"])
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def all_ready(self):
+        return all(self.ready(d) for d in DAEMONS)
+
+    def end(self, daemon, restart=False):
+        """SIGTERM, as kubelet sends it, and the exit status."""
+        run = self.runs[daemon]
+        run["stop"] = not restart
+        p = run["p"]
+        p.terminate()
+        return p.wait(30)
+
+    def down(self):
+        status = {}
+        for d in ["gateway", "sandboxd", "egressd", "brokerd", "operatord", "auditd"]:
+            if d in self.runs:
+                status[d] = self.end(d)
+                self.runs[d]["thread"].join(10)
+        if not os.environ.get("OCU_KEEP"):
+            shutil.rmtree(self.dir, ignore_errors=True)
+        return status
