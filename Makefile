@@ -61,6 +61,7 @@ $(BUILD)/.deps-run: SECTIONS := build run
 $(BUILD)/.deps-test: SECTIONS := build run test
 $(BUILD)/.deps-deploy: SECTIONS := build run test deploy
 $(BUILD)/.deps-bench: SECTIONS := build run test bench
+$(BUILD)/.deps-k8s: SECTIONS := build run test k8s
 $(BUILD)/.deps-%: deploy/packages.debian deploy/install-packages
 	@mkdir -p $(@D)
 	@deploy/install-packages deploy/packages.debian $(SECTIONS)
