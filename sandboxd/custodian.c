@@ -162,9 +162,7 @@ int custodian_start(struct custodian **ret, const struct custodian_opts *o, stru
 		rc = ocu_error_set(err, OCU_E_CONFIG, "%s_socket: path too long for a socket", o->name);
 	else if (c->wake < 0)
 		rc = ocu_error_errno(err, OCU_E_IO, errno, "eventfd");
-	else if ((rc = make_folder(&c->o, err)))
-		rc = err->code;
-	else if ((rc = pthread_create(&c->thread, NULL, run, c)))
+	else if ((rc = make_folder(&c->o, err)) == 0 && (rc = pthread_create(&c->thread, NULL, run, c)))
 		rc = ocu_error_errno(err, OCU_E_NOMEM, rc, "starting a thread");
 	if (rc) {
 		if (c->wake >= 0)

@@ -74,14 +74,14 @@ static int post(const char *url, const char *token, const struct ocu_buf *body, 
 /* Line ends stay; every other control character of the sandbox is made visible. */
 static int show_lines(const char *text)
 {
-	OCU_FREE char *copy = strdup(text);
-	char *rest = copy, *line;
+	size_t n;
 
-	if (!copy)
-		return OCU_E_NOMEM;
-	copy[strlen(copy) - (*copy && copy[strlen(copy) - 1] == '\n')] = '\0';
-	while ((line = strsep(&rest, "\n"))) {
-		show_text(line);
+	for (const char *p = text; *p; p += n + (p[n] == '\n')) {
+		n = strcspn(p, "\n");
+		OCU_BUF struct ocu_buf line = OCU_BUF_INIT(REPLY_MAX);
+		if (ocu_buf_put(&line, p, n))
+			return OCU_E_NOMEM;
+		show_text(n > 0 ? line.data : "");
 		putchar('\n');
 	}
 	return 0;
