@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import subprocess
+import textwrap
 
 import pytest
 import yaml
@@ -322,3 +323,21 @@ def test_the_monitor_finds_every_daemon():
 def test_older_clusters_are_refused():
     p = helm("template", "r", CHART, "--kube-version", "1.27.9", values=MINIMAL, check=False)
     assert p.returncode != 0 and "1.28" in p.stderr
+
+
+def test_the_values_on_the_install_page_are_taken():
+    page = (ROOT / "docs/install-kubernetes.md").read_text()
+    blocks = [yaml.safe_load(textwrap.dedent(b)) for b in re.findall(r"^ *```yaml\n(.*?)^ *```", page, re.S | re.M)]
+    assert len(blocks) == 2
+    p = helm("template", "ocu", CHART, "--namespace", "ocu", "--kube-version", "1.28.0", values={**blocks[0], **blocks[1]})
+    objects = list(filter(None, yaml.safe_load_all(p.stdout)))
+    # The names the page uses.
+    named = {(o["kind"], o["metadata"]["name"]) for o in objects}
+    assert {("Job", "ocu-preflight"), ("Job", "ocu-keys"), ("StatefulSet", "ocu-operatord"), ("Service", "ocu-gateway")} <= named
+    # Every value the page's table names is one of the chart's.
+    known = yaml.safe_load((CHART / "values.yaml").read_text())
+    for path in re.findall(r"`((?:compute|control|dns|egress|sandboxd|pki|podDisruptionBudget|serviceMonitor|dashboard|gateway|image)\.[\w.]+)`", page):
+        node = known
+        for key in path.split("."):
+            assert isinstance(node, dict) and (key in node or key == "allowed_hosts"), path
+            node = node.get(key)

@@ -1,4 +1,6 @@
 """The rendered pods, run with exactly the users, rights, volumes and configuration they ask for. Shows: NFR-FLEX-09, NFR-SEC-52."""
+import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -49,7 +51,7 @@ def test_helm_test_makes_a_governed_call(cluster):
 def test_helm_test_fails_when_the_call_is_refused(cluster):
     good = cluster.store["rel-caller"]["caller.token"]
     cluster.store["rel-caller"]["caller.token"] = good[:-8] + b"AAAAAAA\n"
-    shutil.rmtree(cluster.dir / "test/caller")
+    shutil.rmtree(cluster.dir / "test/caller", ignore_errors=True)
     try:
         status, said = cluster.once("test")
     finally:
@@ -97,3 +99,58 @@ def test_the_pods_run_with_what_they_were_given(cluster):
         for caps in ("CapPrm", "CapEff", "CapBnd"):
             assert int(status[caps], 16) == want, (daemon, caps)
         assert int(status["NoNewPrivs"]) == 1
+
+
+def test_certificates_of_cert_manager_serve_as_well(cluster):
+    """After the module's deployment has been told to rest: both would want the same ports."""
+    for daemon in DAEMONS:
+        assert cluster.end(daemon) == 0
+    c = Cluster(render("cert-manager"))
+    try:
+        c.make_keys()
+        c.issue()
+        c.up()
+        await_ready(c)
+        assert c.once("test")[0] == 0, logs(c)
+    finally:
+        assert set(c.down().values()) == {0}
+        for daemon in DAEMONS:
+            cluster.keep(daemon)
+    await_ready(cluster)
+
+
+def refusal(change):
+    """What the gateway's pod says when it is started with something wrong: (status, last event)."""
+    c = Cluster(copy.deepcopy(render("device")))
+    try:
+        c.make_keys()
+        change(c)
+        status, said = c.once("gateway", timeout=20)
+        return status, json.loads(said.splitlines()[-1])
+    finally:
+        c.down()
+
+
+def test_keys_of_another_daemon_are_refused():
+    def change(c):
+        c.store["rel-gateway"] = {**c.store["rel-brokerd"], "mcp-session.key": c.store["rel-gateway"]["mcp-session.key"]}
+
+    status, event = refusal(change)
+    assert status == 78 and event["error"].endswith("/gateway/cert.pem is the certificate of brokerd")
+
+
+def test_keys_that_others_can_read_are_refused():
+    def change(c):
+        volume = next(v for v in c.pods["gateway"]["spec"]["volumes"] if v["name"] == "pki")
+        volume["projected"]["defaultMode"] = 0o444
+
+    status, event = refusal(change)
+    assert status == 78 and "is accessible by group or others (mode 0444, want 0600)" in event["error"]
+
+
+def test_a_folder_of_state_that_cannot_be_written_is_named():
+    def change(c):
+        next(m for m in c.pods["gateway"]["spec"]["containers"][0]["volumeMounts"] if m["name"] == "state")["readOnly"] = True
+
+    status, event = refusal(change)
+    assert status == 1 and "/var/lib/ocu/gateway" in event["error"] and event["errno"] == "EROFS"

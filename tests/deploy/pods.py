@@ -139,6 +139,25 @@ class Cluster:
                 self.config[name] = {k: v.encode() for k, v in data.items()}
         shutil.rmtree(work)
 
+    def issue(self):
+        """The secrets cert-manager would make of the rendered Certificates, signed by a CA of openssl's."""
+        d = self.dir / "issuer"
+        d.mkdir()
+        ca, key = d / "ca.pem", d / "ca.key"
+        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+        subprocess.run([*new, "-keyout", key, "-out", ca, "-subj", "/CN=issuer", "-addext", "keyUsage=critical,keyCertSign",
+                        "-addext", "basicConstraints=critical,CA:TRUE"], check=True, capture_output=True)
+        for c in of_kind(self.objects, "Certificate"):
+            spec, out = c["spec"], d / c["metadata"]["name"]
+            names = [*(f"URI:{u}" for u in spec["uris"]), *(f"DNS:{n}" for n in spec["dnsNames"]), *(f"IP:{a}" for a in spec["ipAddresses"])]
+            # cert-manager names no subject and marks the names critical for want of it.
+            subprocess.run([*new, "-keyout", f"{out}.key", "-out", f"{out}.crt", "-CA", ca, "-CAkey", key, "-subj", "/",
+                            "-addext", f"subjectAltName=critical,{','.join(names)}", "-addext", "keyUsage=critical,digitalSignature",
+                            "-addext", "extendedKeyUsage=serverAuth,clientAuth", "-addext", "basicConstraints=critical,CA:FALSE"],
+                           check=True, capture_output=True)
+            self.store[spec["secretName"]] = {"ca.crt": ca.read_bytes(), "tls.crt": pathlib.Path(f"{out}.crt").read_bytes(),
+                                              "tls.key": pathlib.Path(f"{out}.key").read_bytes()}
+
     # --- daemons ---
 
     def keep(self, daemon):
