@@ -292,8 +292,8 @@ def test_a_changed_configuration_starts_the_pod_anew_and_no_other():
 
 
 def test_disruption_budgets_cover_every_daemon():
-    assert {b["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]: b["spec"]["maxUnavailable"]
-            for b in of_kind(render("minimal"), "PodDisruptionBudget")} == {d: 0 for d in DAEMONS}
+    assert {b["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]: b["spec"]["minAvailable"]
+            for b in of_kind(render("minimal"), "PodDisruptionBudget")} == {d: 1 for d in DAEMONS}
     assert of_kind(render("existing"), "PodDisruptionBudget") == []
 
 
