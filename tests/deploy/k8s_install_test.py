@@ -1,6 +1,7 @@
 """The chart against a real kube-apiserver (OCU_KUBE_APISERVER): dry run, install, upgrade, uninstall, install again; the job that makes keys
 really files them, with the rights of its own service account. That server is 1.20, so the chart is installed without the line that asks for
 1.28 and without PodDisruptionBudgets, which had another version then."""
+import json
 import os
 import shutil
 import subprocess
@@ -104,6 +105,17 @@ def test_the_server_takes_every_object(api):
     with pytest.raises(Refused) as e:
         api.call("POST", api.path(bad, NAMESPACE) + "?dryRun=All", bad)
     assert e.value.status == 422
+
+
+def test_the_server_takes_the_keys_as_they_are_printed(api, tmp_path):
+    """pki.source=existing: occ kubernetes secrets | kubectl apply -f -"""
+    occ = [BUILD / "bin/occ"]
+    subprocess.run([*occ, "init", "--no-chown", "--dir", tmp_path / "d"], check=True, capture_output=True)
+    printed = subprocess.run([*occ, "kubernetes", "secrets", "--dir", tmp_path / "d", "--prefix", "kept"], check=True, capture_output=True, text=True).stdout
+    objects = json.loads(printed)["items"]
+    for o in objects:
+        api.call("POST", api.path(o, NAMESPACE) + "?dryRun=All", o)
+    assert {o["metadata"]["name"] for o in objects} == {n.replace("rel-", "kept-") for n in MADE} | {"kept-pki"}
 
 
 def test_install_makes_everything(api, chart, jobs):
