@@ -83,6 +83,18 @@ static int enable_controllers(struct ocu_error *err)
 	return rc;
 }
 
+/* A service manager's own group, inside of a container or not, is not where we see the root. */
+static bool in_root_group(void)
+{
+	OCU_FILE FILE *f = fopen("/proc/self/cgroup", "re");
+	char line[256];
+
+	while (f && fgets(line, sizeof line, f))
+		if (strcmp(line, "0::/\n") == 0)
+			return true;
+	return false;
+}
+
 /* The root of a host's hierarchy has no type: where there is one, what we see as the root is a container's
  * group. It is made writable here, because a container's view of it is read-only; and emptied, because a
  * group with processes in it cannot hand controllers on. */
@@ -92,7 +104,7 @@ static int divide_group(struct ocu_error *err)
 	int rc;
 
 	if (statfs(CGROUP, &top) < 0 || top.f_type != CGROUP2_SUPER_MAGIC ||
-	    access(CGROUP "/cgroup.type", F_OK) < 0)
+	    access(CGROUP "/cgroup.type", F_OK) < 0 || !in_root_group())
 		return 0;
 	if (mount(NULL, CGROUP, NULL, MS_REMOUNT | MS_BIND | QUIET, NULL) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno,

@@ -1,4 +1,5 @@
 """What a host lacks for sandboxes, said before anything is installed: shows NFR-FLEX-09, NFR-SEC-02."""
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -77,29 +78,49 @@ def test_a_bad_configuration_is_a_configuration_error():
     assert "MAX_SANDBOXES" in p.stderr
 
 
-def test_in_a_container_s_control_group_it_makes_room_for_sandboxes():
-    """A group of version 2 as a container has it: a namespace that shows it as the root, mounted read-only."""
+@contextlib.contextmanager
+def group_of_version_2():
     mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     real = next((pathlib.Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
     if real is None:
-        pytest.skip("this kernel's host mounts no control groups of version 2")
+        pytest.skip("this host mounts no control groups of version 2")
     group = real / f"ocu-test-{os.getpid()}"
     group.mkdir()
     try:
-        p = subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "bash", "-ec",
-             f"echo $$ >{group}/cgroup.procs; umount -R /sys/fs/cgroup; "
-             "exec unshare --cgroup bash -ec 'mount -t cgroup2 none /sys/fs/cgroup; mount -o remount,bind,ro /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.type; "
-             f"exec {program('ocu-sandboxd')} --probe'"], capture_output=True, text=True, timeout=30)
-        assert p.stdout.startswith("domain\n"), p.stdout + p.stderr
-        assert (group / "ocu-sandboxd/cgroup.procs").exists(), p.stdout
-        handed_on = set((group / "cgroup.subtree_control").read_text().split())
-        there = set((group / "cgroup.controllers").read_text().split())
-        assert handed_on == there & {"cpu", "memory", "pids"}
-        # Where version 1 holds the controllers, there is nothing to limit a sandbox with, and that is said.
-        assert ("LACKS  control groups: writing /sys/fs/cgroup/cgroup.subtree_control" in p.stdout) == ("memory" not in there)
+        yield group
     finally:
         for folder in [*group.iterdir()]:
             if folder.is_dir():
                 folder.rmdir()
         group.rmdir()
+
+
+def probe_in(group, below=""):
+    """A namespace that shows the group as the root, mounted read-only, as a container has it; the probe runs in `below`."""
+    p = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-ec",
+         f"echo $$ >{group}/cgroup.procs; umount -R /sys/fs/cgroup; "
+         "exec unshare --cgroup bash -ec 'mount -t cgroup2 none /sys/fs/cgroup; "
+         f"if [ -n \"{below}\" ]; then mkdir /sys/fs/cgroup/{below}; echo $$ >/sys/fs/cgroup/{below}/cgroup.procs; fi; "
+         "mount -o remount,bind,ro /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.type; "
+         f"exec {program('ocu-sandboxd')} --probe'"], capture_output=True, text=True, timeout=30)
+    assert p.stdout.startswith("domain\n"), p.stdout + p.stderr
+    return p.stdout
+
+
+def test_in_a_container_s_control_group_it_makes_room_for_sandboxes():
+    with group_of_version_2() as group:
+        said = probe_in(group)
+        assert (group / "ocu-sandboxd/cgroup.procs").exists(), said
+        handed_on = set((group / "cgroup.subtree_control").read_text().split())
+        there = set((group / "cgroup.controllers").read_text().split())
+        assert handed_on == there & {"cpu", "memory", "pids"}
+        # Where version 1 holds the controllers, there is nothing to limit a sandbox with, and that is said.
+        assert ("LACKS  control groups: writing /sys/fs/cgroup/cgroup.subtree_control" in said) == ("memory" not in there)
+
+
+def test_the_group_of_a_service_manager_is_left_alone():
+    with group_of_version_2() as group:
+        said = probe_in(group, below="system.slice")
+        assert "has    mount namespace" in said
+        assert not (group / "ocu-sandboxd").exists()
