@@ -94,7 +94,7 @@ def jobs(api, tmp_path_factory):
     j.runner = runner
     yield j
     j.stop()
-    shutil.rmtree(runner.cluster.dir, ignore_errors=True)
+    runner.cluster.down()
 
 
 def test_the_server_takes_every_object(api):
