@@ -8,7 +8,7 @@
 #include "libocu/id.h"
 #include "libocu/json.h"
 
-#define OUT_MAX (BATCH_MAX * (MCP_RESULT_MAX + 8192u))
+#define OUT_MAX ((size_t)BATCH_MAX * (MCP_RESULT_MAX + 8192))
 
 int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http,
                  const struct caller *caller, struct ocu_error *err)

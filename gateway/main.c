@@ -49,7 +49,7 @@ static int open_resources(struct gateway *g, struct ocu_error *err)
 	snprintf(key, sizeof key, "%s/gateway/mcp-session.key", ocu_conf_str(g->d.conf, "pki_dir"));
 	g->tool_timeout_ms = (uint32_t)ocu_conf_ms(g->d.conf, "tool_timeout");
 	const char *colon = strrchr(ocu_conf_str(g->d.conf, "listen"), ':');
-	int rc = hosts_new(&g->hosts, g->d.conf, base, colon ? atoi(colon + 1) : 0, err);
+	int rc = hosts_new(&g->hosts, g->d.conf, base, colon ? (int)strtol(colon + 1, NULL, 10) : 0, err);
 	if (rc == 0)
 		rc = mcp_sessions_new(&g->sessions, key, err);
 	if (rc == 0)

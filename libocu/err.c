@@ -56,7 +56,7 @@ static void append(char text[OCU_ERROR_TEXT_MAX], const char *more)
 	text[len + n] = '\0';
 }
 
-int ocu_error_set(struct ocu_error *err, int code, const char *fmt, ...)
+int(ocu_error_set)(struct ocu_error *err, int code, const char *fmt, ...)
 {
 	if (!err)
 		return code;
@@ -72,7 +72,7 @@ int ocu_error_set(struct ocu_error *err, int code, const char *fmt, ...)
 	return code;
 }
 
-int ocu_error_errno(struct ocu_error *err, int code, int sys_errno, const char *fmt, ...)
+int(ocu_error_errno)(struct ocu_error *err, int code, int sys_errno, const char *fmt, ...)
 {
 	if (!err)
 		return code;

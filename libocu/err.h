@@ -95,6 +95,11 @@ int ocu_error_set(struct ocu_error *err, int code, const char *fmt, ...)
 /* The same for a failed system call: appends strerror(sys_errno) and records it. */
 int ocu_error_errno(struct ocu_error *err, int code, int sys_errno, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+#ifdef __clang_analyzer__ /* They return the code they are given, which is what its path analysis needs to   \
+                             know. */
+#define ocu_error_set(err, code, ...)        ((void)(ocu_error_set)(err, code, __VA_ARGS__), (code))
+#define ocu_error_errno(err, code, sys, ...) ((void)(ocu_error_errno)(err, code, sys, __VA_ARGS__), (code))
+#endif
 /* Prefix context: "reading x: <old text>". Returns the error's code; OCU_E_INTERNAL when err is NULL or
  * unset, so a caller that has the code already returns that one. */
 int ocu_error_add(struct ocu_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -126,7 +126,7 @@ static void watch_released(void *server)
 
 static int listen_on(struct ocu_rpc_server *s, struct ocu_error *err)
 {
-	OCU_BUF struct ocu_buf allow = OCU_BUF_INIT(OCU_COMP_COUNT * (OCU_SPIFFE_MAX + 4));
+	OCU_BUF struct ocu_buf allow = OCU_BUF_INIT((size_t)OCU_COMP_COUNT * (OCU_SPIFFE_MAX + 4));
 	nng_tls_config *tls;
 	struct ocu_tls_watch watch = {.refused = ocu_rpc_server_note, .release = watch_released, .arg = s};
 	int rv = allow_list(&s->o, &allow, err);

@@ -29,15 +29,15 @@ void ocu_rpc_minter_done(struct ocu_rpc_minter *m)
 static int mint(struct ocu_rpc_minter *m, const char *audience, struct ocu_error *err)
 {
 	const char *self = m->identity->self.spiffe;
-	int64_t now = ocu_wall_s();
+	json_int_t now = ocu_wall_s();
 	char jti[OCU_ID_MAX];
 	char *token;
 	int rv;
 
 	ocu_id_new(OCU_ID_TOKEN, jti);
 	OCU_JSON json_t *claims =
-	    json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "iss", self, "sub", self, "aud", audience, "iat",
-	              (json_int_t)now, "exp", (json_int_t)(now + OCU_RPC_TOKEN_TTL_S), "jti", jti);
+	    json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "iss", self, "sub", self, "aud", audience, "iat", now,
+	              "exp", now + OCU_RPC_TOKEN_TTL_S, "jti", jti);
 	if (!claims)
 		return ocu_error_set(err, OCU_E_NOMEM, "internal token");
 	rv = ocu_jwt_sign(m->identity->token_signer, claims, &token, err);

@@ -56,6 +56,16 @@ static void die(const char *what)
 	exit(2);
 }
 
+static long number(const char *text)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end)
+		die(text);
+	return n;
+}
+
 static void fire(struct conn *c)
 {
 	c->len = 0;
@@ -150,16 +160,16 @@ int main(int argc, char **argv)
 	while ((o = getopt(argc, argv, "c:n:w:S:t:a:")) != -1)
 		switch (o) {
 		case 'c':
-			n = atoi(optarg);
+			n = (int)number(optarg);
 			break;
 		case 'n':
-			l.wanted = atol(optarg);
+			l.wanted = number(optarg);
 			break;
 		case 'w':
-			l.warmup = atol(optarg);
+			l.warmup = number(optarg);
 			break;
 		case 'S':
-			chats = atoi(optarg);
+			chats = (int)number(optarg);
 			break;
 		case 't':
 			tool = optarg;
@@ -175,7 +185,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	l.to.sin_family = AF_INET;
-	l.to.sin_port = htons((unsigned short)atoi(argv[optind + 1]));
+	l.to.sin_port = htons((unsigned short)number(argv[optind + 1]));
 	if (inet_pton(AF_INET, argv[optind], &l.to.sin_addr) != 1)
 		die("address");
 	int len = snprintf(body, sizeof body,

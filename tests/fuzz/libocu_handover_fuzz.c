@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int pair[2], came[OCU_FDPASS_MAX], before;
 	size_t n = 0, nfds;
 
-	if (size == 0 || size > 3 * OCU_FDPASS_HEADER)
+	if (size == 0 || size > (size_t)3 * OCU_FDPASS_HEADER)
 		return 0;
 	nfds = data[0] % 7;
 	require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);

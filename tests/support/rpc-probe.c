@@ -160,9 +160,14 @@ static int from_hex(const char *hex, uint8_t *out, size_t max)
 
 	if (strlen(hex) % 2 || n > max)
 		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (sscanf(hex + 2 * i, "%2hhx", &out[i]) != 1)
+	for (size_t i = 0; i < n; i++) {
+		const char two[] = {hex[2 * i], hex[2 * i + 1], '\0'};
+		char *end;
+
+		out[i] = (uint8_t)strtoul(two, &end, 16);
+		if (end != two + 2)
 			return -1;
+	}
 	return (int)n;
 }
 
@@ -291,14 +296,14 @@ static int run_bench(const struct options *o, struct bench shared)
 	double seconds;
 
 	if (!took || !each || !threads)
-		return 1;
+		exit(1);
 	for (unsigned i = 0; i < o->inflight; i++) {
 		each[i] = shared;
 		each[i].from = n * i / o->inflight;
 		each[i].to = n * (i + 1) / o->inflight;
 		each[i].took_ns = took;
 		if (pthread_create(&threads[i], NULL, bench_thread, &each[i]) != 0)
-			return 1;
+			exit(1); /* those that run use what is here */
 	}
 	for (unsigned i = 0; i < o->inflight; i++) {
 		pthread_join(threads[i], NULL);
@@ -307,11 +312,12 @@ static int run_bench(const struct options *o, struct bench shared)
 			fprintf(stderr, "%s\n", each[i].why.text);
 	}
 	seconds = (double)(ocu_mono_ns() - start) / 1e9;
+	const size_t middle = n / 2, last = n - 1 - n / 100;
 	qsort(took, n, sizeof *took, by_size);
 	printf(
 	    "{\"calls\":%lu,\"failed\":%lu,\"inflight\":%u,\"per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
-	    n, failed, o->inflight, (double)n / seconds, (double)took[n / 2] / 1e3,
-	    (double)took[n - 1 - n / 100] / 1e3);
+	    n, failed, o->inflight, (double)n / seconds, (double)took[middle] / 1e3,
+	    (double)took[last] / 1e3);
 	return failed ? 1 : 0;
 }
 

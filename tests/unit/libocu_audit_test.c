@@ -213,7 +213,7 @@ START_TEST(a_crowd_shares_batches)
 		pthread_join(threads[i], NULL);
 		ck_assert_uint_eq(c[i].failed, 0);
 	}
-	ck_assert_uint_eq(r.events, CROWD * EACH);
+	ck_assert_uint_eq(r.events, (size_t)CROWD * EACH);
 	for (unsigned i = 0; i < CROWD * EACH; i++)
 		ck_assert_uint_eq(r.seen[i], 1);
 	ck_assert_uint_lt(r.batches, r.events / 2);

@@ -26,7 +26,7 @@ static void setup(void)
 {
 	struct ocu_error err = {0};
 
-	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+	snprintf(dir + sizeof dir - 7, 7, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof path, "%s/s.sock", dir);
 	listener = ocu_fdpass_listen(path, (uid_t)-1, &err);

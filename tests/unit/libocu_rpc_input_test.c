@@ -561,8 +561,8 @@ START_TEST(the_envelope_is_the_one_of_the_proto_file)
 	Ocu__Rpc__Request *q;
 	Ocu__Rpc__Reply *a;
 
-	memcpy(bytes + at, "abc", 3);
-	at += 3;
+	for (const char *c = "abc"; *c; c++)
+		bytes[at++] = (uint8_t)*c;
 	at += ocu_rpc_request_tail(bytes + at, 4000000000u, "tok", 3);
 	q = ocu__rpc__request__unpack(NULL, at, bytes);
 	ck_assert_ptr_nonnull(q);
@@ -591,7 +591,7 @@ START_TEST(an_error_text_is_cut_at_the_end_of_a_character)
 		memcpy(text + i, "\xe2\x82\xac", 4);
 	len = ocu_rpc_answer_head(bytes, 1, -1, text, 0);
 	ck_assert_int_eq(ocu_rpc_answer_decode(&a, bytes, len, NULL), 0);
-	ck_assert_uint_eq(strlen(a.text), OCU_RPC_TEXT_MAX / 3 * 3);
+	ck_assert_uint_eq(strlen(a.text), (size_t)(OCU_RPC_TEXT_MAX / 3) * 3);
 }
 END_TEST
 

@@ -268,7 +268,8 @@ static int count_in_split(const char *daemon, const char *what)
 
 START_TEST(split_gives_each_daemon_its_own_and_no_other)
 {
-	char each[128], path[256];
+	static char each[128];
+	char path[256];
 	struct stat st;
 
 	snprintf(each, sizeof each, "%s/each", dir);
