@@ -66,6 +66,18 @@ static EVP_PKEY *read_key(const char *pem)
 	return k;
 }
 
+static const char *what_to_do(int code)
+{
+	switch (code) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return ": issue another one (occ init), or set this host's clock";
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return ": set this host's clock";
+	default:
+		return "";
+	}
+}
+
 static int chain_check(X509 *cert, X509 *ca, const char *path, struct ocu_error *err)
 {
 	X509_STORE *store = X509_STORE_new();
@@ -82,8 +94,8 @@ static int chain_check(X509 *cert, X509 *ca, const char *path, struct ocu_error 
 	X509_STORE_CTX_free(ctx);
 	X509_STORE_free(store);
 	if (code != X509_V_OK)
-		return ocu_error_set(err, OCU_E_CONFIG, "%s does not verify against the CA: %s", path,
-		                     X509_verify_cert_error_string(code));
+		return ocu_error_set(err, OCU_E_CONFIG, "%s does not verify against the CA: %s%s", path,
+		                     X509_verify_cert_error_string(code), what_to_do(code));
 	return 0;
 }
 
