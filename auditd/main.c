@@ -109,7 +109,9 @@ static int open_trail(struct auditd *a, struct ocu_error *err)
 	    .preallocate = (size_t)ocu_conf_int(a->d.conf, "preallocate"),
 	};
 	int rc = store_open(&a->store, &o, err);
-	if (!rc)
+	if (rc)
+		ocu_error_add(err, "the trail in %s", a->d.state_dir);
+	else
 		rc = committer_start(&a->committer, a->store, err);
 	lanes_init(&a->lanes, (size_t)ocu_conf_int(a->d.conf, "source_queue"));
 	return rc ? rc : own_new(&a->own, &a->lanes, a->committer, err);
