@@ -55,21 +55,27 @@ int cgroups_root(const struct cgroups *cg, const char *controller)
 	return -1;
 }
 
-static int name_parent(struct cgroups *cg, const char *run_dir, struct ocu_error *err)
+/* Not from paths alone: in containers every deployment's are the same. */
+static int name_parent(struct cgroups *cg, const char *run_dir, const char *state_dir, struct ocu_error *err)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	char real[PATH_MAX];
+	char real[PATH_MAX], text[PATH_MAX + 64];
+	struct stat st;
 	unsigned n;
 
 	if (!realpath(run_dir, real))
 		return ocu_error_errno(err, OCU_E_CONFIG, errno, "run_dir %s", run_dir);
-	if (EVP_Digest(real, strlen(real), hash, &n, EVP_sha256(), NULL) != 1)
+	if (stat(state_dir, &st) < 0)
+		return ocu_error_errno(err, OCU_E_CONFIG, errno, "state_dir %s", state_dir);
+	snprintf(text, sizeof text, "%s %llx:%llx", real, (unsigned long long)st.st_dev,
+	         (unsigned long long)st.st_ino);
+	if (EVP_Digest(text, strlen(text), hash, &n, EVP_sha256(), NULL) != 1)
 		return ocu_error_set(err, OCU_E_INTERNAL, "hashing run_dir");
 	snprintf(cg->parent, sizeof cg->parent, "/ocu.%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
 	return 0;
 }
 
-int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err)
+int cgroups_init(struct cgroups *cg, const char *run_dir, const char *state_dir, struct ocu_error *err)
 {
 	OCU_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
 	char line[1024];
@@ -84,7 +90,7 @@ int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err)
 		return ocu_error_set(
 		    err, OCU_E_UNSUPPORTED,
 		    "no control groups with freezer, memory and pids are mounted in /sys/fs/cgroup");
-	return name_parent(cg, run_dir, err);
+	return name_parent(cg, run_dir, state_dir, err);
 }
 
 void cgroups_path(const struct cgroups *cg, const char *container, char out[CGROUP_PATH_MAX])

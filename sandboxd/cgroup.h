@@ -1,8 +1,8 @@
 /*
  * cgroup: the control groups of this node's sandboxes, <parent>/<container> in every hierarchy, of version 1
  * (also the hybrid kind) or version 2. The runtime makes them; here they are frozen, killed, counted and
- * removed, without the runtime's help and without the guest's. The parent's name is derived from run_dir, so
- * that several deployments on one host never touch each other's.
+ * removed, without the runtime's help and without the guest's. The parent's name is derived from run_dir's
+ * path and from which folder state_dir is, so that several deployments on one host never touch each other's.
  */
 #ifndef OCU_SANDBOXD_CGROUP_H
 #define OCU_SANDBOXD_CGROUP_H
@@ -25,7 +25,7 @@ struct cgroups {
 };
 
 /* Reads this process's mounts. OCU_E_UNSUPPORTED when there is no usable hierarchy. */
-int cgroups_init(struct cgroups *cg, const char *run_dir, struct ocu_error *err);
+int cgroups_init(struct cgroups *cg, const char *run_dir, const char *state_dir, struct ocu_error *err);
 /* Index in roots of the hierarchy with this controller ("memory"), or -1; of version 2 there is one for all.
  */
 int cgroups_root(const struct cgroups *cg, const char *controller);

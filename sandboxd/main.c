@@ -116,7 +116,7 @@ static int prepare(struct node *n, struct ocu_error *err)
 		return ocu_error_set(err, OCU_E_IO, "becoming a subreaper");
 	if ((rc = bundle_seccomp(ocu_conf_str(c, "seccomp_profile"), &n->seccomp, err)) ||
 	    (rc = stage_enter(&n->stage, n->daemon.run_dir, c, err)) ||
-	    (rc = cgroups_init(&n->cgroups, n->daemon.run_dir, err)) ||
+	    (rc = cgroups_init(&n->cgroups, n->daemon.run_dir, n->daemon.state_dir, err)) ||
 	    (rc = runtime_find(&n->runtime, ocu_conf_str(c, "runtime"), n->stage.runtime, err)) ||
 	    (rc = grants_new(&n->grants, ocu_conf_str(c, "pki_dir"), ocu_conf_str(c, "trust_domain"),
 	                     ocu_conf_str(c, "instance"), err)))

@@ -167,7 +167,7 @@ static int try_groups(const struct ocu_conf *c, struct ocu_error *err)
 {
 	struct cgroups cg;
 	/* Named for no deployment, so that none that runs here is met. */
-	int rc = cgroups_init(&cg, "/", err);
+	int rc = cgroups_init(&cg, "/", "/", err);
 
 	(void)c;
 	return rc ? rc : cgroups_try(&cg, err);

@@ -89,6 +89,21 @@ def test_a_restarted_pod_loses_no_session(cluster, daemon):
     assert client(cluster, chat).bash("cat /workspace/kept; kill -0 $(cat /tmp/pid) && echo alive") == "kept\nalive\n"
 
 
+def test_another_deployment_with_the_same_paths_leaves_this_one_s_sandboxes_alone(cluster):
+    """Two deployments in containers see the same folder names; a sandboxd that starts removes what is left of its own."""
+    chat = "neighbour"
+    client(cluster, chat).bash("(sleep 4243 & echo $! > /tmp/pid)")
+    other = Cluster(render("device"))
+    try:
+        other.make_keys()
+        # It gets past its leftovers, and then finds the ports taken.
+        status, said = other.once("sandboxd", timeout=30)
+        assert status == 1 and "Address in use" in said, said
+    finally:
+        other.down()
+    assert client(cluster, chat).bash("kill -0 $(cat /tmp/pid) && echo alive") == "alive\n"
+
+
 def test_the_pods_run_with_what_they_were_given(cluster):
     uid = {"gateway": 58101, "operatord": 58102, "brokerd": 58103, "egressd": 58104, "auditd": 58105, "sandboxd": 0}
     kept = {12, 21, 7, 6, 0, 1, 5}  # NET_ADMIN SYS_ADMIN SETUID SETGID CHOWN DAC_OVERRIDE KILL

@@ -18,15 +18,6 @@ IMAGES = pathlib.Path(os.environ.get("OCU_IMAGES", "/var/cache/ocu/images"))
 MASKS = ["mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys", "mount --bind /dev/null /proc/keys"]
 
 
-# A pod's control groups are below its own, and its root is not the node's. Without that, deployments whose run_dir has the same name, as all
-# containers' have, would take each other's sandboxes for leftovers of their own. With version 1 there is a hierarchy for each controller.
-OWN_GROUPS = """for c in $(findmnt -rno TARGET -t cgroup,cgroup2 | grep -v /unified); do
-  mkdir -p $c/{name}
-  for f in cpuset.cpus cpuset.mems; do [ ! -e $c/cgroup.clone_children ] || [ ! -e $c/$f ] || cat $c/$f >$c/{name}/$f; done
-  mount --bind $c/{name} $c
-done"""
-
-
 class Cluster:
     def __init__(self, objects):
         self.objects, self.pods = objects, pods(objects)
@@ -108,8 +99,6 @@ class Cluster:
             lines += [f"mkdir -p {m['mountPath']}" if source != "/dev/fuse" else "true", f"mount --bind {source} {m['mountPath']}"]
             if m.get("readOnly"):
                 lines.append(f"mount -o remount,bind,ro {m['mountPath']}")
-        if own["capabilities"].get("add"):
-            lines.append(OWN_GROUPS.format(name=self.dir.name))
         lines += ["umount /mnt/all", *MASKS, "mount -o remount,bind,ro /"]
         caps = ["-all", *(f"+{c.lower()}" for c in own["capabilities"].get("add", []))]
         uid, gid = own.get("runAsUser", context["runAsUser"]), own.get("runAsGroup", context["runAsGroup"])
@@ -220,9 +209,6 @@ class Cluster:
             if d in self.runs:
                 status[d] = self.end(d)
                 self.runs[d]["thread"].join(10)
-        for pattern in (self.dir.name, f"*/{self.dir.name}"):
-            for folder in pathlib.Path("/sys/fs/cgroup").glob(pattern):
-                folder.rmdir()
         if not os.environ.get("OCU_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
         return status

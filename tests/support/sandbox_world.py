@@ -138,9 +138,8 @@ def pids_of(container):
 
 
 def parents_of(stack):
-    """The groups of one deployment, by the name sandboxd derives from its run_dir."""
-    import hashlib
-    name = "ocu." + hashlib.sha256(os.path.realpath(stack.dir / "run").encode()).hexdigest()[:8]
+    """The groups of one deployment, by the name sandboxd derives from its run_dir and its state folder."""
+    name = stack.sandbox_group
     return [pathlib.Path(p) for p in glob.glob(f"/sys/fs/cgroup/{name}") + glob.glob(f"/sys/fs/cgroup/*/{name}")]
 
 

@@ -2,6 +2,7 @@
 small MCP client that speaks plain HTTP, for the requests no well-behaved SDK would send."""
 import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -79,6 +80,10 @@ class Stack:
         os.close(r)
         if said != b"\n":
             raise RuntimeError(f"{daemon} did not become ready:\n{self.log(daemon)[-3000:]}")
+        if daemon == "sandboxd":
+            state = os.stat(pathlib.Path(self.config[daemon].get("state_dir", self.dir / "state")) / daemon)
+            text = f"{os.path.realpath(self.dir / 'run')} {state.st_dev:x}:{state.st_ino:x}"
+            self.sandbox_group = "ocu." + hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def log_path(self, daemon):
         return self.dir / f"{daemon}.log"
