@@ -175,7 +175,7 @@ static int try_groups(const struct ocu_conf *c, struct ocu_error *err)
 
 static int try_runtime(const struct ocu_conf *c, struct ocu_error *err)
 {
-	struct runtime rt;
+	struct runtime rt = {0};
 
 	return runtime_find(&rt, ocu_conf_str(c, "runtime"), "", err);
 }
