@@ -76,9 +76,9 @@ class Runner:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         for c in [*spec["initContainers"], *spec["containers"]]:
-            script = (f"mkdir -p /run/ocu-work; mount -t tmpfs none /mnt; mkdir /mnt/work; mount --bind {work} /mnt/work; mount -t tmpfs none /var/tmp; "
+            script = (f"mkdir -p /run/ocu-work; mount -t tmpfs none /mnt; mkdir /mnt/keys; mount --bind {work} /mnt/keys; mount -t tmpfs none /var/tmp; "
                       f"mount -t tmpfs none /run; mkdir -p {ACCOUNT}; mount --bind {folder} {ACCOUNT}; exec \"$@\"")
-            args = [a.replace("/work/", "/mnt/work/") for a in c["args"]]
+            args = [a.replace("/keys/", "/mnt/keys/") for a in c["args"]]
             p = subprocess.run(["unshare", "--mount", "--propagation", "private", "env", "KUBERNETES_SERVICE_HOST=127.0.0.1", f"KUBERNETES_SERVICE_PORT={PORT}",
                                 "bash", "-ec", script, "bash", BUILD / "bin/occ", *args], capture_output=True, text=True, timeout=60)
             self.said[c["name"]] = p.stdout + p.stderr

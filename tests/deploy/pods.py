@@ -127,9 +127,9 @@ class Cluster:
         make, file = job["initContainers"][0], job["containers"][0]
         work = self.dir / "keys-work"
         work.mkdir()
-        args = [a.replace("/work/", f"{work}/") for a in make["args"]]
+        args = [a.replace("/keys/", f"{work}/") for a in make["args"]]
         subprocess.run([BUILD / "bin/occ", *args], check=True, capture_output=True)
-        args = [a.replace("/work/", f"{work}/") for a in file["args"] if a != "--apply"]
+        args = [a.replace("/keys/", f"{work}/") for a in file["args"] if a != "--apply"]
         listed = subprocess.run([BUILD / "bin/occ", *args], check=True, capture_output=True, text=True).stdout
         for o in json.loads(listed)["items"]:
             name, data = o["metadata"]["name"], o["data"]
