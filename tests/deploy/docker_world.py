@@ -26,9 +26,12 @@ def version():
 class Docker:
     """dockerd on a socket of its own. What it has built is kept for the next time, by one user at a time."""
 
+    def __init__(self, cache=CACHE):
+        self.cache = cache
+
     def __enter__(self):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        self.lock = open(CACHE / "lock", "w")
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.cache / "lock", "w")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-docker-", dir="/var/tmp"))
         self.env = {**os.environ, "DOCKER_HOST": f"unix://{self.dir}/docker.sock", "DOCKER_CONFIG": str(self.dir),
@@ -39,7 +42,7 @@ class Docker:
 
     def start(self):
         log = open(self.dir / "log", "ab")
-        self.p = subprocess.Popen(["dockerd", "--data-root", CACHE / "data", "--exec-root", self.dir / "exec", "--pidfile",
+        self.p = subprocess.Popen(["dockerd", "--data-root", self.cache / "data", "--exec-root", self.dir / "exec", "--pidfile",
                                    self.dir / "pid", "-H", self.env["DOCKER_HOST"]], stdout=log, stderr=log, env=self.env)
         eventually(self.answers, timeout=60, every=0.1)
 
@@ -82,15 +85,15 @@ class Docker:
 
 
 class Project:
-    def __init__(self, docker, upstream, name="ocu", **env):
-        self.docker, self.name = docker, name
+    def __init__(self, docker, upstream, name="ocu", folder=ROOT / "deploy/compose", **env):
+        self.docker, self.name, self.folder = docker, name, folder
         self.env = {**docker.env, "OCU_CALLER": "alice", "OCU_EGRESS_RUNG": "passthrough",
                     "OCU_EGRESS_ALLOW": json.dumps(upstream.config["operatord"]["egress_allow"]),
                     "OCU_RESOLVERS": json.dumps(upstream.config["egressd"]["resolvers"]), **env}
 
     def compose(self, *args, **kw):
         program = ["docker", "compose"] if os.path.exists(PLUGIN) else ["docker-compose"]
-        return run([*program, "-p", self.name, *args], cwd=ROOT / "deploy/compose", env={**self.env, **kw.pop("env", {})},
+        return run([*program, "-p", self.name, *args], cwd=self.folder, env={**self.env, **kw.pop("env", {})},
                    timeout=300, **kw)
 
     def __enter__(self):

@@ -1,0 +1,196 @@
+"""What goes wrong on a user's host: each stops the one daemon concerned, which says what to change and comes back when it was.
+shows: NFR-SEC-02, NFR-REL-12"""
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+
+import pytest
+from docker_world import DAEMONS
+from stack import McpError, eventually, run
+
+KEY, CERT = "pki/gateway/key.pem", "pki/gateway/cert.pem"
+
+CA_CONF = """[ca]
+default_ca = d
+[d]
+new_certs_dir = {dir}
+database = {dir}/index.txt
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = p
+[p]
+organizationName = optional
+commonName = supplied
+[leaf]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth,clientAuth
+subjectAltName = URI:spiffe://ocu.local/ocu/gateway,DNS:gateway
+"""
+
+
+def issue(project, folder, start, end):
+    """A certificate of the gateway's key by the deployment's own CA, good between those dates."""
+    keys, ca = project.volume("keys-gateway"), project.volume("deployment") / "pki"
+    (folder / "index.txt").write_text("")
+    (folder / "conf").write_text(CA_CONF.format(dir=folder))
+    run(["openssl", "req", "-new", "-key", keys / KEY, "-subj", "/O=OCU/CN=gateway", "-out", folder / "csr.pem"])
+    run(["openssl", "ca", "-batch", "-notext", "-config", folder / "conf", "-cert", ca / "ca.pem", "-keyfile", ca / "ca.key",
+         "-in", folder / "csr.pem", "-out", folder / "cert.pem", "-extensions", "leaf", "-startdate", start, "-enddate", end])
+    return (folder / "cert.pem").read_bytes()
+
+
+def of_another(project, *_):
+    return (project.volume("keys-egressd") / "pki/egressd/cert.pem").read_bytes()
+
+
+CERTIFICATES = {
+    "expired": (CERT, lambda p, d: issue(p, d, "20200101000000Z", "20210101000000Z"), "has expired.*clock"),
+    "of the future": (CERT, lambda p, d: issue(p, d, "20900101000000Z", "20910101000000Z"), "not yet valid.*clock"),
+    "of another": (CERT, of_another, "key.pem is not the key of .*cert.pem"),
+    "no certificate": (CERT, lambda *_: b"-----BEGIN NOTHING-----\n", "cert.pem is not usable PEM"),
+    "missing": (KEY, lambda *_: None, "key.pem: No such file"),
+    "unreadable": (KEY, lambda *_: 0o000, "key.pem: Permission denied"),
+    "open to all": (KEY, lambda *_: 0o644, "key.pem.*0600"),
+}
+
+
+def stopped_with(project, daemon, words, status=78):
+    """The daemon alone has stopped, with that exit status, and said why. Docker tries it again and again."""
+    def said():
+        state = project.inspect(daemon)["State"]
+        return state["ExitCode"] == status and re.search(words, project.log(daemon))
+    eventually(said, timeout=30, every=0.2)
+    others = [d for d in DAEMONS if d != daemon]
+    eventually(lambda: all(project.inspect(d)["State"]["Running"] for d in others), timeout=5, every=0.2)
+
+
+def works(project, chat):
+    def call():
+        with contextlib.suppress(McpError, OSError):
+            return project.mcp(chat=chat).bash("echo on") == "on\n"
+    eventually(call, timeout=30, every=0.2)
+
+
+@pytest.mark.parametrize("fault", CERTIFICATES)
+def test_a_certificate_that_will_not_do(project, tmp_path, fault):
+    name, make, words = CERTIFICATES[fault]
+    path = project.volume("keys-gateway") / name
+    good, owner, mode = path.read_bytes(), path.stat(), path.stat().st_mode & 0o777
+    new = make(project, tmp_path)
+    try:
+        if new is None:
+            path.unlink()
+        elif isinstance(new, int):
+            path.chmod(new)
+        else:
+            path.write_bytes(new)
+        project.compose("restart", "-t", "15", "gateway")
+        stopped_with(project, "gateway", words)
+    finally:
+        path.write_bytes(good)
+        path.chmod(mode)
+        os.chown(path, owner.st_uid, owner.st_gid)
+    project.wait_healthy()  # by itself
+    works(project, f"after {fault}")
+
+
+@pytest.mark.parametrize("env,words", [
+    ({"OCU_PROFILE": "untrusted"}, "profile untrusted needs a sandbox tier"),
+    ({"OCU_PROFILE": "nonesuch"}, "OCU_OPERATORD_PROFILE.*trusted_operator"),
+    ({"OCU_EGRESS_RUNG": "open"}, "OCU_OPERATORD_EGRESS_RUNG.*passthrough"),
+    ({"OCU_EGRESS_ALLOW": '[{"hots": "a.example"}]'}, "OCU_OPERATORD_EGRESS_ALLOW.*unknown field.*hots"),
+    ({"OCU_EGRESS_ALLOW": "a.example"}, "OCU_OPERATORD_EGRESS_ALLOW.*JSON line 1"),
+])
+def test_a_setting_that_will_not_do(project, env, words):
+    project.compose("up", "-d", "--no-deps", "operatord", env=env)
+    try:
+        stopped_with(project, "operatord", words)
+    finally:
+        project.up()
+    works(project, f"after {env}")
+
+
+def test_a_port_in_use(project):
+    project.compose("stop", "-t", "15", "gateway")
+    with socket.create_server(("127.0.0.1", 8080)):
+        with pytest.raises(RuntimeError, match="127.0.0.1:8080.*address already in use"):
+            project.compose("up", "-d", "gateway")
+        assert all(project.health(d) == "healthy" for d in DAEMONS if d != "gateway")
+    project.up()
+    works(project, "after port")
+
+
+def test_a_volume_that_is_read_only(project, tmp_path):
+    override = tmp_path / "ro.yml"
+    override.write_text(json.dumps({"version": "3.8", "services": {"auditd": {"volumes": ["trail:/var/lib/ocu/auditd:ro"]}}}))
+    project.compose("-f", "docker-compose.yml", "-f", override, "up", "-d", "--no-deps", "auditd")
+    try:
+        stopped_with(project, "auditd", "/var/lib/ocu/auditd.*Read-only file system", status=1)
+    finally:
+        project.up()
+    works(project, "after read-only")
+    assert "verified" in project.occ("audit", "verify")
+
+
+@contextlib.contextmanager
+def small_volume(project, name, daemon, size):
+    """The volume's folder on a file system of that size, until the end; yields the folder."""
+    folder = project.volume(name)
+    kept = folder.with_name("_kept")
+    project.compose("stop", "-t", "15", daemon)
+    run(["cp", "-a", folder, kept])
+    st = folder.stat()
+    run(["mount", "-t", "tmpfs", "-o", f"size={size},uid={st.st_uid},gid={st.st_gid},mode={st.st_mode & 0o777:o}", "none", folder])
+    try:
+        run(["cp", "-a", f"{kept}/.", folder])
+        project.compose("start", daemon)
+        project.wait_healthy()
+        yield folder
+    finally:
+        project.compose("stop", "-t", "15", daemon)
+        run(["cp", "-a", f"{folder}/.", kept])
+        run(["umount", folder])
+        run(["cp", "-a", f"{kept}/.", folder])
+        shutil.rmtree(kept)
+        project.compose("start", daemon)
+        project.wait_healthy()
+
+
+def fill(folder):
+    ballast = folder / "ballast"
+    with open(ballast, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(bytes(4096))
+    assert os.statvfs(folder).f_bfree == 0
+    return ballast
+
+
+@pytest.mark.parametrize("volume,daemon", [("trail", "auditd"), ("registry", "operatord"), ("files", "brokerd")])
+def test_a_full_volume(project, volume, daemon):
+    with small_volume(project, volume, daemon, "64m") as folder:
+        before = project.mcp(chat=f"{volume} before")
+        assert before.bash("echo 1 > /workspace/f; cat /workspace/f") == "1\n"
+        pids = {d: project.pid(d) for d in DAEMONS}
+        ballast, acknowledged, refused = fill(folder), set(), None
+        for n in range(3000):
+            try:
+                r = project.mcp(chat=f"{volume} full {n % 4}").call("bash_tool", command=f"head -c 100000 /dev/urandom > /workspace/f{n}")
+                acknowledged.add(r["_meta"]["ocu/correlation_id"])
+                refused = r if r["isError"] or r["structuredContent"]["exit_code"] else None
+            except McpError as e:
+                assert len(str(e)) < 2048
+                refused = e
+            if refused:
+                break
+        assert refused, "the volume was never full"
+        ballast.unlink()
+        works(project, f"{volume} space again")
+        assert {d: project.pid(d) for d in DAEMONS} == pids  # nobody had to be started
+        assert acknowledged <= {e["trace_id"] for e in project.events(action="tool.call")}
+        assert "verified" in project.occ("audit", "verify")
+    works(project, f"{volume} back")
