@@ -68,6 +68,12 @@ check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## 
 check-debian13:  ## build and run the unit tests on Debian 13, in a root made by mmdebstrap
 	@tests/deploy/debian13
 
+.PHONY: deb check-deb
+deb: all  ## build Debian packages for this release into build/debs
+	@deploy/debian/build-debs $(BUILD)/bin $(BUILD)/debs
+check-deb: $(BUILD)/.deps-test all  ## build the packages twice, install, use and purge them in a root of their own
+	@tests/deploy/debs $(BUILD)/bin
+
 .PHONY: check-deploy build-base
 build-base:
 	@deploy/images/build-base >/dev/null
