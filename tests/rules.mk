@@ -71,8 +71,8 @@ check-debian13:  ## build and run the unit tests on Debian 13, in a root made by
 .PHONY: deb check-deb
 deb: all  ## build Debian packages for this release into build/debs
 	@deploy/debian/build-debs $(BUILD)/bin $(BUILD)/debs
-check-deb: $(BUILD)/.deps-test all  ## build the packages twice, install, use and purge them in a root of their own
-	@tests/deploy/debs $(BUILD)/bin
+check-deb: $(BUILD)/.deps-deploy all sandbox-image  ## the packages: the same twice, installed, booted with systemd, used, purged
+	@OCU_IMAGES=$(OCU_IMAGES) tests/deploy/debs $(BUILD)/bin
 
 .PHONY: check-deploy build-base
 build-base:

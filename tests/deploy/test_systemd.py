@@ -21,6 +21,7 @@ def root(tmp_path_factory):
     for u in UNITS.glob("*.service"):
         shutil.copy(u, lib)
     shutil.copy(UNITS / "ocu.target", lib)
+    shutil.copytree(UNITS / "ocu@brokerd.service.d", lib / "ocu@brokerd.service.d")
     for d in USERS:
         shutil.copy(UNITS / "ocu@.service", lib / f"ocu@{d}.service")  # verify does not instantiate by itself
     (top / "usr/bin").mkdir(parents=True)
