@@ -36,6 +36,8 @@ class Docker:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-docker-", dir="/var/tmp"))
         self.env = {**os.environ, "DOCKER_HOST": f"unix://{self.dir}/docker.sock", "DOCKER_CONFIG": str(self.dir),
                     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OCU_TAG": version()}
+        # Containers of a run that was killed: dockerd would start them again before they could be removed.
+        shutil.rmtree(CACHE / "data/containers", ignore_errors=True)
         self.start()
         self.clean()
         return self
