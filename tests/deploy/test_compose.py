@@ -72,7 +72,10 @@ def test_a_killed_daemon_comes_back(project, daemon):
 
     def works():
         try:
-            return project.mcp(chat=f"after-{daemon}").bash("echo on") == "on\n"
+            m = project.mcp()
+            said = m.bash("echo on")
+            m.end()  # a caller has a quota of sessions, and those of chats last
+            return said == "on\n"
         except McpError as e:
             assert len(str(e)) < 2048
     eventually(works, timeout=30, every=0.2)
@@ -93,7 +96,10 @@ def test_a_paused_daemon_costs_bounded_errors(project, daemon):
 
     def works():
         try:
-            return project.mcp(chat=f"resumed-{daemon}").bash("echo on") == "on\n"
+            m = project.mcp()
+            said = m.bash("echo on")
+            m.end()
+            return said == "on\n"
         except McpError:
             return False
     eventually(works, timeout=30, every=0.2)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 
@@ -72,7 +73,10 @@ def stopped_with(project, daemon, words, status=78):
 def works(project, chat):
     def call():
         with contextlib.suppress(McpError, OSError):
-            return project.mcp(chat=chat).bash("echo on") == "on\n"
+            m = project.mcp()
+            said = m.bash(f"echo {shlex.quote(chat)}")
+            m.end()  # a caller has a quota of sessions, and those of chats last
+            return said == chat + "\n"
     eventually(call, timeout=30, every=0.2)
 
 
@@ -173,13 +177,13 @@ def fill(folder):
 @pytest.mark.parametrize("volume,daemon", [("trail", "auditd"), ("registry", "operatord"), ("files", "brokerd")])
 def test_a_full_volume(project, volume, daemon):
     with small_volume(project, volume, daemon, "64m") as folder:
-        before = project.mcp(chat=f"{volume} before")
+        before = project.mcp(chat="before")
         assert before.bash("echo 1 > /workspace/f; cat /workspace/f") == "1\n"
         pids = {d: project.pid(d) for d in DAEMONS}
         ballast, acknowledged, refused = fill(folder), set(), None
         for n in range(3000):
             try:
-                r = project.mcp(chat=f"{volume} full {n % 4}").call("bash_tool", command=f"head -c 100000 /dev/urandom > /workspace/f{n}")
+                r = project.mcp(chat=f"full {n % 4}").call("bash_tool", command=f"head -c 100000 /dev/urandom > /workspace/f{n}")
                 acknowledged.add(r["_meta"]["ocu/correlation_id"])
                 refused = r if r["isError"] or r["structuredContent"]["exit_code"] else None
             except McpError as e:
