@@ -78,7 +78,7 @@ def in_ns(ns, fn):
     return box["value"]
 
 
-def wait_for(condition, timeout=10, what="condition"):
+def wait_for(condition, timeout=30, what="condition"):
     end = time.monotonic() + timeout
     while True:
         value = condition()

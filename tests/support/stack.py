@@ -286,7 +286,7 @@ def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def eventually(check, timeout=10, every=0.02):
+def eventually(check, timeout=30, every=0.02):
     """Polls a condition of the outside world that offers no event to wait for."""
     end = time.monotonic() + timeout
     while True:
