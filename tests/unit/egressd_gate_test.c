@@ -49,7 +49,6 @@ static int feed_slowly(struct gate *g, const char *text, size_t len, size_t step
 	return 0;
 }
 
-/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order it reads best */
 static const struct {
 	uint16_t port;
 	const char *in;
