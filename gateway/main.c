@@ -48,6 +48,7 @@ static int open_resources(struct gateway *g, struct ocu_error *err)
 	         base);
 	snprintf(key, sizeof key, "%s/gateway/mcp-session.key", ocu_conf_str(g->d.conf, "pki_dir"));
 	g->tool_timeout_ms = (uint32_t)ocu_conf_ms(g->d.conf, "tool_timeout");
+	/* What is not an address and port is refused where it is listened on. */
 	const char *colon = strrchr(ocu_conf_str(g->d.conf, "listen"), ':');
 	int rc = hosts_new(&g->hosts, g->d.conf, base, colon ? (int)strtol(colon + 1, NULL, 10) : 0, err);
 	if (rc == 0)
