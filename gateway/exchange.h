@@ -42,6 +42,7 @@ struct call {
 	char url[256]; /* sandboxd that runs it */
 	char grant[4097];
 	json_t *arguments;
+	bool cancelled; /* under inflight's lock */
 	bool regranted; /* once a call: sandboxd found its grant expired, and another was asked for */
 	uint64_t started_ms, reported_ms; /* monotonic; of the last progress */
 	struct call *prev, *next;         /* inflight's list */

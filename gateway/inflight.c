@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libocu/clock.h"
+#include "libocu/metrics.h"
 #include "libocu/waiting.h"
 
 #define PROGRESS_EVERY_MS 5000
@@ -15,6 +16,7 @@ struct inflight {
 	pthread_t ticker;
 	bool stop;
 	struct call *first;
+	struct ocu_gauge *gauge;
 };
 
 /* Progress is sent under the list's lock: a call is removed from the list before it is freed. */
@@ -46,6 +48,7 @@ int inflight_new(struct inflight **ret, struct ocu_error *err)
 	struct inflight *f = calloc(1, sizeof *f);
 	if (!f)
 		return ocu_error_set(err, OCU_E_NOMEM, "inflight");
+	f->gauge = ocu_gauge("ocu_gateway_requests_inflight", NULL, "JSON-RPC requests not yet answered");
 	ocu_cond_init(&f->wake);
 	pthread_mutex_init(&f->lock, NULL);
 	int rc = pthread_create(&f->ticker, NULL, ticker_main, f);
@@ -78,6 +81,7 @@ void inflight_add(struct inflight *f, struct call *c)
 	if (f->first)
 		f->first->prev = c;
 	f->first = c;
+	ocu_gauge_add(f->gauge, 1);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -91,6 +95,7 @@ void inflight_remove(struct inflight *f, struct call *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	c->prev = c->next = NULL;
+	ocu_gauge_add(f->gauge, -1);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -115,10 +120,12 @@ void inflight_find(struct inflight *f, const struct exchange *who, const json_t 
 	pthread_mutex_unlock(&f->lock);
 }
 
-void inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant)
+bool inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant)
 {
 	pthread_mutex_lock(&f->lock);
+	bool wanted = !c->cancelled;
 	snprintf(c->url, sizeof c->url, "%s", url);
 	snprintf(c->grant, sizeof c->grant, "%s", grant);
 	pthread_mutex_unlock(&f->lock);
+	return wanted;
 }

@@ -39,7 +39,8 @@ void tool_call(struct call *c, const struct tool *t, const json_t *args);
 /* For request(): sends and answers the call with the rendered reply. extra_ms is added to the usual deadline.
  */
 void tool_send(struct call *c, const ProtobufCMessage *request, uint32_t extra_ms);
-/* Ends the call's work in the sandbox; the call itself is answered by its own reply. */
+/* For inflight_find(): ends the call's work in the sandbox, or keeps it from beginning; the call itself is
+ * answered on its own way. */
 void tool_cancel(struct call *c);
 
 /* tool_bash.c, tool_files.c */

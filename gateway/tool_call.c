@@ -134,8 +134,12 @@ static void routed(void *arg, const struct route *route, const struct ocu_error 
 	}
 	snprintf(c->session, sizeof c->session, "%s", route->session_id);
 	snprintf(c->filesystem_id, sizeof c->filesystem_id, "%s", route->filesystem_id);
-	inflight_routed(c->ex->g->inflight, c, route->url, route->grant);
-	c->tool->request(c, c->arguments);
+	if (inflight_routed(c->ex->g->inflight, c, route->url, route->grant)) {
+		c->tool->request(c, c->arguments);
+	} else {
+		count(c, "cancelled");
+		call_error(c, OCU_E_CANCELLED, NULL);
+	}
 }
 
 static void report_denied(struct call *c, const char *tool, const struct ocu_error *err)
@@ -196,6 +200,7 @@ void tool_cancel(struct call *c)
 {
 	Ocu__Exec__CancelRequest q = OCU__EXEC__CANCEL_REQUEST__INIT;
 	struct ocu_error err = {0};
+	c->cancelled = true;
 	if (!c->url[0])
 		return;
 	struct ocu_rpc_client *client = sandboxes_get(c->ex->g->sandboxes, c->url, &err);

@@ -1,8 +1,10 @@
 """One governed session from end to end, with the official clients.
 shows: NFR-SEC-01, NFR-SEC-03, NFR-SEC-08, NFR-SEC-17, NFR-SEC-47, NFR-SEC-79, NFR-IC-02, NFR-IC-05, NFR-FLEX-14"""
+import concurrent.futures
 import http.client
 import json
 import shutil
+import signal
 import ssl
 import subprocess
 import time
@@ -138,6 +140,29 @@ def test_cancel_stops_the_command(stack):
     r = client.call("bash_tool", command="sleep 3; ls /workspace")
     assert "alive" not in r["structuredContent"]["stdout"]
     client.close()
+
+
+def test_cancel_before_the_command_has_a_sandbox(stack):
+    """The command never begins, though its session is made."""
+    def under_way():
+        c = http.client.HTTPConnection("127.0.0.1", 9190, timeout=10)
+        c.request("GET", "/metrics")
+        return b"\nocu_gateway_requests_inflight 1\n" in c.getresponse().read()
+
+    m, other = stack.mcp(chat="cancelled"), stack.mcp(chat="cancelled")
+    stack.proc["operatord"].send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            call = pool.submit(m.bash, "touch /workspace/begun")
+            eventually(under_way)
+            assert other.post({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": m.id}})[0] == 202
+            stack.proc["operatord"].send_signal(signal.SIGCONT)
+            with pytest.raises(McpError) as e:
+                call.result(60)
+    finally:
+        stack.proc["operatord"].send_signal(signal.SIGCONT)
+    assert e.value.data["reason"] == "cancelled"
+    assert m.bash("ls -A /workspace") == ""
 
 
 def test_chat_id_keeps_the_sandbox_across_mcp_sessions(stack):
