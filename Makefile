@@ -26,7 +26,8 @@ HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection=fu
             -D_FORTIFY_SOURCE=2
 OPT      ?= -O2 -g
 SAN      ?=
-CFLAGS   += -std=gnu17 $(WARN) $(OPT) $(if $(SAN),$(SAN) -fno-omit-frame-pointer,$(HARDEN)) -pthread
+# Where it was built is nobody's business, and two builds in two folders are to be the same.
+CFLAGS   += -std=gnu17 $(WARN) $(OPT) -ffile-prefix-map=$(CURDIR)=. $(if $(SAN),$(SAN) -fno-omit-frame-pointer,$(HARDEN)) -pthread
 LDFLAGS  += $(if $(SAN),$(SAN),-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed) -pthread
 
 # pkg-config is asked once per make, and only when something is to be built. Debian ships no nng.pc.
