@@ -17,8 +17,8 @@ unsigned inflight_count(struct inflight *f, const char *caller);
  * that the call cannot be freed meanwhile; found() must not answer it. */
 void inflight_find(struct inflight *f, const struct exchange *who, const json_t *id,
                    void (*found)(struct call *c));
-/* The call goes to a sandboxd under this grant; readable by found(). False, and the call is not to be sent, when
- * it was cancelled on the way. */
+/* The call goes to a sandboxd under this grant; readable by found(). False, and the call is not to be sent,
+ * when it was cancelled on the way. */
 bool inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant);
 
 #endif
