@@ -3,6 +3,7 @@
 #include "egressd/addr.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -106,18 +107,25 @@ const char *addr_forbidden(const union addr *a)
 	return NULL;
 }
 
+static bool no_route(int code)
+{
+	return code == ENETUNREACH || code == EHOSTUNREACH || code == EADDRNOTAVAIL || code == ENETDOWN;
+}
+
 bool addr_is_local(const union addr *a)
 {
 	OCU_CLOSE int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	union addr to = *a, from = {0};
 	socklen_t len = sizeof from;
 
+	if (fd < 0)
+		return errno != EAFNOSUPPORT;
 	addr_set_port(&to, 9);
 	/* Connecting a datagram socket only selects a route. For a local destination the kernel picks the
 	 * destination itself as the source. */
-	if (fd < 0 || connect(fd, &to.sa, addr_len(&to)) < 0 || getsockname(fd, &from.sa, &len) < 0)
-		return false;
-	return addr_equal(&from, a, false);
+	if (connect(fd, &to.sa, addr_len(&to)) < 0)
+		return !no_route(errno);
+	return getsockname(fd, &from.sa, &len) < 0 || addr_equal(&from, a, false);
 }
 
 bool addr_equal(const union addr *a, const union addr *b, bool with_port)

@@ -22,8 +22,8 @@ union addr {
 /* Name of the range that forbids the address ("private-use"), or NULL when it may be dialled. Anything but
  * AF_INET and AF_INET6 is forbidden. */
 const char *addr_forbidden(const union addr *a);
-/* Whether the address is one of this host's own: asks the kernel's routing, sends nothing. A failure to ask
- * counts as no. */
+/* Whether the address is one of this host's own: asks the kernel's routing, sends nothing. What nothing leads
+ * to is not; where the kernel cannot be asked, it is taken to be. */
 bool addr_is_local(const union addr *a);
 bool addr_equal(const union addr *a, const union addr *b, bool with_port);
 socklen_t addr_len(const union addr *a);

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "egressd/addr.h"
 
@@ -137,6 +138,22 @@ START_TEST(own_addresses_are_recognised)
 	ck_assert(addr_is_local(&a));
 	a = parse("198.51.100.77");
 	ck_assert(!addr_is_local(&a));
+	a = parse("255.255.255.255"); /* the kernel refuses to say how it would go there */
+	ck_assert(addr_is_local(&a));
+}
+END_TEST
+
+START_TEST(an_address_that_cannot_be_asked_about_is_taken_to_be_our_own)
+{
+	union addr a = parse("198.51.100.77");
+	struct rlimit old, none;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	bool local = addr_is_local(&a);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	ck_assert(local);
 }
 END_TEST
 
@@ -178,6 +195,7 @@ int main(void)
 	tcase_add_test(t, ipv4_space_adds_up);
 	tcase_add_test(t, other_families_are_forbidden);
 	tcase_add_test(t, own_addresses_are_recognised);
+	tcase_add_test(t, an_address_that_cannot_be_asked_about_is_taken_to_be_our_own);
 	tcase_add_test(t, formats);
 	tcase_add_test(t, compares);
 	suite_add_tcase(s, t);
