@@ -181,9 +181,16 @@ def test_a_full_volume(project, volume, daemon):
         assert before.bash("echo 1 > /workspace/f; cat /workspace/f") == "1\n"
         pids = {d: project.pid(d) for d in DAEMONS}
         ballast, acknowledged, refused = fill(folder), set(), None
+        size = 100000 if volume == "files" else 10
         for n in range(3000):
             try:
-                r = project.mcp(chat=f"full {n % 4}").call("bash_tool", command=f"head -c 100000 /dev/urandom > /workspace/f{n}")
+                # The registry is written when sessions are made and ended, the others whenever there is a call.
+                m = project.mcp(chat=None if volume == "registry" else f"full {n % 4}")
+                r = m.call("bash_tool", command=f"head -c {size} /dev/urandom > /workspace/f{n}")
+                if volume == "registry":
+                    m.http.close()
+                    m.http.request("DELETE", "/mcp", headers=m.headers())
+                    m.http.getresponse().read()
                 acknowledged.add(r["_meta"]["ocu/correlation_id"])
                 refused = r if r["isError"] or r["structuredContent"]["exit_code"] else None
             except McpError as e:
