@@ -177,15 +177,14 @@ def fill(folder):
 @pytest.mark.parametrize("volume,daemon", [("trail", "auditd"), ("registry", "operatord"), ("files", "brokerd")])
 def test_a_full_volume(project, volume, daemon):
     with small_volume(project, volume, daemon, "64m") as folder:
-        before = project.mcp(chat="before")
-        assert before.bash("echo 1 > /workspace/f; cat /workspace/f") == "1\n"
+        works(project, f"{volume} not full yet")
         pids = {d: project.pid(d) for d in DAEMONS}
         ballast, acknowledged, refused = fill(folder), set(), None
         size = 100000 if volume == "files" else 10
         for n in range(3000):
             try:
                 # The registry is written when sessions are made and ended, the others whenever there is a call.
-                m = project.mcp(chat=None if volume == "registry" else f"full {n % 4}")
+                m = project.mcp(chat=None if volume == "registry" else f"{volume} full")
                 r = m.call("bash_tool", command=f"head -c {size} /dev/urandom > /workspace/f{n}")
                 if volume == "registry":
                     m.http.close()
@@ -194,7 +193,7 @@ def test_a_full_volume(project, volume, daemon):
                 acknowledged.add(r["_meta"]["ocu/correlation_id"])
                 refused = r if r["isError"] or r["structuredContent"]["exit_code"] else None
             except McpError as e:
-                assert len(str(e)) < 2048
+                assert e.data["reason"] in ("no_space", "audit_unavailable") and len(str(e)) < 2048
                 refused = e
             if refused:
                 break
