@@ -29,7 +29,7 @@ struct evidence_item {
 	enum action_id action;
 	struct fact fact;
 };
-/* All of them, pipelined: 0 only when every one is durable. */
+/* All of them, pipelined: 0 only when every one is durable. The trail may hold them in any order. */
 int evidence_commit_all(struct ocu_audit *a, const struct evidence_item *items, size_t n,
                         struct ocu_error *err);
 

@@ -21,25 +21,30 @@
 
 #define KILL_MAX 10000 /* sessions_total's upper bound */
 
-/* What the trail says before anything happens: the order itself, and one event for every session it ends. */
-static int record(struct control *c, const char *resource, const struct session *list, size_t n,
-                  const struct kill_want *want, struct ocu_error *err)
+/* The order itself is durable before the first of its sessions: events of one moment may be written in any
+ * order. */
+static int record_order(struct control *c, size_t n, const struct kill_want *want, struct ocu_error *err)
 {
-	struct evidence_item *items = calloc(n + 1, sizeof *items);
-	size_t count = 0;
+	const struct fact f = {.actor = want->actor,
+	                       .resource = "*",
+	                       .trace_id = want->trace,
+	                       .detail =
+	                           json_pack("{ss sI}", "reason", want->reason, "sessions", (json_int_t)n)};
+
+	return evidence_commit(c->audit, ACTION_SESSION_KILL_ALL, &f, err);
+}
+
+/* What the trail says before anything happens: one event for every session that ends. */
+static int record_sessions(struct control *c, const struct session *list, size_t n,
+                           const struct kill_want *want, struct ocu_error *err)
+{
+	struct evidence_item *items = calloc(n ? n : 1, sizeof *items);
 	int rc;
 
 	if (!items)
 		return ocu_error_set(err, OCU_E_NOMEM, "kill");
-	if (want->action == ACTION_SESSION_KILL_ALL)
-		items[count++] = (struct evidence_item){
-		    want->action,
-		    {.actor = want->actor,
-		     .resource = resource,
-		     .trace_id = want->trace,
-		     .detail = json_pack("{ss sI}", "reason", want->reason, "sessions", (json_int_t)n)}};
 	for (size_t i = 0; i < n; i++)
-		items[count++] = (struct evidence_item){
+		items[i] = (struct evidence_item){
 		    ACTION_SESSION_KILL,
 		    {.actor = want->actor,
 		     .resource = list[i].session_id,
@@ -47,7 +52,7 @@ static int record(struct control *c, const char *resource, const struct session 
 		     .trace_id = want->trace,
 		     .detail = json_pack("{ss ss ss}", "reason", want->reason, "caller", list[i].caller,
 		                         "container_name", list[i].container_name)}};
-	rc = evidence_commit_all(c->audit, items, count, err);
+	rc = evidence_commit_all(c->audit, items, n, err);
 	free(items);
 	return rc;
 }
@@ -146,7 +151,7 @@ int kill_session(struct control *c, const char *session_id, const struct kill_wa
 		return rc;
 	if (s.state == SESSION_ENDED)
 		return ocu_error_set(err, OCU_E_SESSION_GONE, "the session has ended already");
-	rc = record(c, session_id, &s, 1, want, err);
+	rc = record_sessions(c, &s, 1, want, err);
 	if (rc == 0)
 		rc = kill_recorded(c, &s, 1, want, ret, err);
 	measure(ret, begin);
@@ -170,7 +175,9 @@ int kill_all(struct control *c, const struct kill_want *want, struct kill_result
 
 	*ret = (struct kill_result){0};
 	if (rc == 0)
-		rc = record(c, "*", list, n, want, err);
+		rc = record_order(c, n, want, err);
+	if (rc == 0)
+		rc = record_sessions(c, list, n, want, err);
 	if (rc == 0)
 		rc = kill_recorded(c, list, n, want, ret, err);
 	measure(ret, begin);
@@ -212,7 +219,7 @@ static int kill_named(struct control *c, enum ocu_deny_kind kind, const char *va
 	int rc = denied_sessions(c, kind, value, &list, &n, err);
 
 	if (rc == 0 && n > 0) {
-		rc = record(c, value, list, n, want, err);
+		rc = record_sessions(c, list, n, want, err);
 		if (rc == 0)
 			rc = kill_recorded(c, list, n, want, ret, err);
 		measure(ret, begin);
