@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,9 +74,10 @@ class Upstream:
         for p in self.procs:
             p.terminate()
         for p in self.procs:
-            p.wait(10)
+            p.wait(60)
         run(["ip", "link", "del", "ocu-up0"])  # now; the kernel ends a namespace and what is in it some time later
         run(["ip", "netns", "del", NS])
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
