@@ -33,7 +33,7 @@ support: $(SUPPORT_BIN)
 
 UNIT_WANTED := $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN))
 check-unit: $(UNIT_WANTED)  ## run the unit tests (T=name runs one)
-	@failed=; for t in $(UNIT_WANTED); do echo "  TEST  $$t"; $$t || failed="$$failed $$t"; done; \
+	@failed=; for t in $(UNIT_WANTED); do echo "  TEST  $$t"; CK_DEFAULT_TIMEOUT=300 CK_TIMEOUT_MULTIPLIER=5 $$t || failed="$$failed $$t"; done; \
 	 [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 fuzz-bins: $(FUZZ_BIN)

@@ -25,7 +25,7 @@
 #include "libocu_http_fixture.h"
 #include "libocu_net_fixture.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 60000
 
 static const struct ocu_conf_opt options[] = {
     OCU_CONF_COMMON(0),

@@ -20,7 +20,7 @@
 #include "libocu/err.h"
 #include "libocu/httpd.h"
 
-#define PATIENCE_S 10
+#define PATIENCE_S 60
 
 static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t event_cond = PTHREAD_COND_INITIALIZER;

@@ -19,16 +19,22 @@ static void on_gone(struct ocu_http_req *r, void *user)
 	event_add(&gone_calls);
 }
 
+/* Its place and the count of places are one step: handlers run in several threads. */
+static void keep_for_the_test(struct ocu_http_req *r)
+{
+	pthread_mutex_lock(&event_lock);
+	kept[handled++] = r;
+	pthread_cond_broadcast(&event_cond);
+	pthread_mutex_unlock(&event_lock);
+}
+
 /* Keeps the request for the test to answer. */
 static void keep(struct ocu_http_req *r, void *arg)
 {
 	(void)arg;
 	ocu_http_set_user(r, &drops, drop);
 	ocu_http_on_gone(r, on_gone);
-	pthread_mutex_lock(&event_lock);
-	kept[handled] = r;
-	pthread_mutex_unlock(&event_lock);
-	event_add(&handled);
+	keep_for_the_test(r);
 }
 
 static void *answer_thread(void *r)
@@ -55,10 +61,7 @@ static void stream(struct ocu_http_req *r, void *arg)
 	ocu_http_set_user(r, &drops, drop);
 	ocu_http_on_gone(r, on_gone);
 	ck_assert_int_eq(ocu_http_stream_start(r, 200, "text/event-stream"), 0);
-	pthread_mutex_lock(&event_lock);
-	kept[handled] = r;
-	pthread_mutex_unlock(&event_lock);
-	event_add(&handled);
+	keep_for_the_test(r);
 }
 
 static void hello(struct ocu_http_req *r, void *arg)

@@ -509,7 +509,7 @@ START_TEST(garbage_inside_tls_is_harmless)
 
 	ck_assert_int_gt(SSL_write(ssl, streams[_i].bytes, (int)streams[_i].len), 0);
 	if (streams[_i].closes)
-		ck_assert_msg(net_closed_within(fd, 15000), "%s", streams[_i].name);
+		ck_assert_msg(net_closed_within(fd, 60000), "%s", streams[_i].name);
 	SSL_free(ssl);
 	close(fd);
 	expect_serving();

@@ -79,7 +79,7 @@ static inline bool fake_wait_locked(struct fake *f, const char *prefix)
 	struct timespec end;
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += 20;
+	end.tv_sec += 100;
 	while (!fake_has_locked(f, prefix))
 		if (pthread_cond_timedwait(&f->changed, &f->lock, &end) != 0)
 			return false;

@@ -67,7 +67,7 @@ static void lost(void *owner, const char *why)
 
 static void wait_until(atomic_int *what, int value)
 {
-	for (int i = 0; i < 10000 && *what != value; i++)
+	for (int i = 0; i < 60000 && *what != value; i++)
 		poll(NULL, 0, 1);
 	ck_assert_int_eq(*what, value);
 }

@@ -24,7 +24,7 @@
 #include "sandboxd/guest/proc.h"
 #include "sandboxd/guest/request.h"
 
-#define GUEST_WAIT_MS 20000
+#define GUEST_WAIT_MS 60000
 
 struct guest {
 	pid_t pid;
