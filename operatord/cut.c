@@ -67,6 +67,7 @@ static void ask_both(struct control *c, const struct session *s, uint32_t stop_m
 
 	drop.session_id = stop.session_id = (char *)s->session_id;
 	drop.reason = stop.reason = (char *)s->reason;
+	stop.killed = true;
 	ask(c->peers.egressd_revoke, &ocu_m_edge_drop, &drop.base, DROP_MS, trace, &tickets[0]);
 	ask(c->peers.sandboxd_revoke, &ocu_m_control_stop, &stop.base, stop_ms, trace, &tickets[1]);
 }

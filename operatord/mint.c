@@ -10,7 +10,7 @@
 #include "libocu/jwt.h"
 #include "operatord/registry.h"
 
-#define GRANT_MAX_MS   (5ll * 60 * 1000)
+#define GRANT_MAX_MS   (299ll * 1000) /* rounded up, exp - iat is at most 5 minutes */
 #define SESSION_MAX_MS (60ll * 60 * 1000)
 
 struct mint {
@@ -78,7 +78,10 @@ int mint_grant(const struct mint *m, const struct session *s, const char *instan
 {
 	char jti[OCU_ID_MAX];
 	int64_t now_ms = ocu_wall_ms();
-	json_int_t iat = now_ms / 1000, exp = iat + seconds(ttl_ms, GRANT_MAX_MS);
+	json_int_t iat = now_ms / 1000;
+	/* Not a moment less than asked for: a grant of a second would else be one of no time at all, at
+	 * times. */
+	json_int_t exp = (now_ms + (ttl_ms < GRANT_MAX_MS ? ttl_ms : GRANT_MAX_MS) + 999) / 1000;
 	int rc;
 
 	ocu_id_new(OCU_ID_TOKEN, jti);

@@ -80,7 +80,7 @@ static void stop(struct ocu_rpc_call *call, const ProtobufCMessage *req, void *a
 	uint64_t begin = ocu_mono_ns();
 	struct ocu_error err = {0};
 
-	if (ending_stop(arg, q->session_id, q->reason, ocu_rpc_call_trace(call), &err)) {
+	if (ending_stop(arg, q->session_id, q->reason, q->killed, ocu_rpc_call_trace(call), &err)) {
 		ocu_rpc_fail(call, &err);
 		return;
 	}

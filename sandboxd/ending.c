@@ -158,7 +158,16 @@ static void finish(struct session *s, const char *why, bool forget)
 		session_forget(s);
 }
 
-/* What callers under way are told: that an operator did it, when one did. */
+static bool was_killed(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool yes = s->killed;
+	pthread_mutex_unlock(&s->lock);
+	return yes;
+}
+
+/* What callers under way are told: that an operator did it, when one did. The order to stop may be here
+ * before the denylist's word. */
 static int code_for_calls(struct session *s)
 {
 	struct ocu_error err = {0};
@@ -166,7 +175,9 @@ static int code_for_calls(struct session *s)
 
 	if (rc != OCU_E_SESSION_DENIED)
 		rc = ocu_denylist_check(s->node->denylist, OCU_DENY_CALLER, s->caller, &err);
-	return rc == OCU_E_SESSION_DENIED || rc == OCU_E_CALLER_DENIED ? rc : OCU_E_SESSION_GONE;
+	if (rc == OCU_E_SESSION_DENIED || rc == OCU_E_CALLER_DENIED)
+		return rc;
+	return was_killed(s) ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE;
 }
 
 static void end_calls(struct session *s)
@@ -202,7 +213,8 @@ static int stop_running(struct session *s, const char *reason, const char *trace
 	    err);
 }
 
-static int stop_session(struct session *s, const char *reason, const char *trace, struct ocu_error *err)
+static int stop_session(struct session *s, const char *reason, bool by_operator, const char *trace,
+                        struct ocu_error *err)
 {
 	json_t *detail = json_pack("{s:o}", "reason", evidence_text(reason, strlen(reason), 256, NULL));
 	int rc = evidence_commit(
@@ -210,7 +222,7 @@ static int stop_session(struct session *s, const char *reason, const char *trace
 
 	if (rc)
 		return rc;
-	session_ask_stop(s);
+	session_ask_stop(s, by_operator);
 	session_wait(s, ANY_BUT_STARTING);
 	if (session_claim_end(s, SESSION_RUNNING))
 		return stop_running(s, reason, trace, err);
@@ -219,11 +231,11 @@ static int stop_session(struct session *s, const char *reason, const char *trace
 	return 0;
 }
 
-int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace,
+int ending_stop(struct node *n, const char *session_id, const char *reason, bool killed, const char *trace,
                 struct ocu_error *err)
 {
 	struct session *s = session_find(n->sessions, session_id);
-	int rc = s ? stop_session(s, reason, trace, err) : 0;
+	int rc = s ? stop_session(s, reason, killed, trace, err) : 0;
 
 	session_unref(s);
 	return rc;
@@ -347,7 +359,7 @@ static void end_job(void *arg)
 	struct session *s = arg;
 	struct steps st;
 
-	session_ask_stop(s);
+	session_ask_stop(s, false);
 	session_wait(s, ANY_BUT_STARTING);
 	if (session_claim_end(s, SESSION_RUNNING)) {
 		end_calls(s);

@@ -6,13 +6,15 @@
 #ifndef OCU_SANDBOXD_ENDING_H
 #define OCU_SANDBOXD_ENDING_H
 
+#include <stdbool.h>
+
 struct node;
 struct ocu_error;
 struct session;
 
-/* Asked for. Blocks until nothing is left; a sandbox that does not exist is fine. OCU_E_AUDIT when that
- * cannot be recorded: then it is as before. */
-int ending_stop(struct node *n, const char *session_id, const char *reason, const char *trace,
+/* Asked for; `killed`: by an operator, and calls under way are told so. Blocks until nothing is left; a
+ * sandbox that does not exist is fine. OCU_E_AUDIT when that cannot be recorded: then it is as before. */
+int ending_stop(struct node *n, const char *session_id, const char *reason, bool killed, const char *trace,
                 struct ocu_error *err);
 /* A start that failed. The record is forgotten. */
 void ending_take_back(struct session *s, const struct ocu_error *why, const char *trace);

@@ -312,9 +312,10 @@ bool session_claim_end(struct session *s, enum session_state from)
 	return mine;
 }
 
-void session_ask_stop(struct session *s)
+void session_ask_stop(struct session *s, bool killed)
 {
 	pthread_mutex_lock(&s->lock);
 	s->stop_asked = true;
+	s->killed |= killed;
 	pthread_mutex_unlock(&s->lock);
 }

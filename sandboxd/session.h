@@ -54,6 +54,7 @@ struct session {
 	bool stop_asked;    /* whoever starts it gives up as soon as possible */
 	bool files_lost;    /* brokerd ended, and the file system it served with it */
 	bool edge_pending;  /* egressd has not (any more) got its sockets */
+	bool killed;        /* it was an operator who asked */
 	bool denied;        /* frozen because an operator denied it; its calls end with that reason */
 	uint64_t denied_at; /* ocu_mono_ms */
 	char why[128];      /* how it ended by itself */
@@ -110,6 +111,6 @@ enum session_state session_wait(struct session *s, unsigned mask);
 /* RUNNING to ENDING, or STARTING to ENDING for the starter itself: true when the caller now owns the end. */
 bool session_claim_end(struct session *s, enum session_state from);
 /* Asks a start that is under way to give up. */
-void session_ask_stop(struct session *s);
+void session_ask_stop(struct session *s, bool killed);
 
 #endif

@@ -85,7 +85,7 @@ static void stop_denied(void *arg)
 	struct session *s = arg;
 	struct ocu_error err = {0};
 
-	if (ending_stop(s->node, s->id, "denylisted", NULL, &err))
+	if (ending_stop(s->node, s->id, "denylisted", true, NULL, &err))
 		ocu_log_error(OCU_LOG_WARN, "sandbox.stop", NULL, &err);
 	session_unref(s);
 }

@@ -93,7 +93,7 @@ def test_nobody_speaks_as_auditd(auditd):
 def test_the_head_is_for_operatord(auditd):
     def head(peer):
         p = subprocess.run([program("ocu-rpc-probe"), "--pki", auditd.pki, "--as", peer, "--to", RPC, "--peer", "auditd", "audit.Head",
-                            "{}"], capture_output=True, text=True, timeout=30)
+                            "{}"], capture_output=True, text=True, timeout=120)
         return p.returncode, json.loads(p.stdout)
     code, reply = head("operatord")
     assert code == 0
@@ -119,7 +119,7 @@ def assertion(a, aud="ocu-auditor", iss="occ", ttl=50, key=None, kid=None, sub="
 def ask(a, path, token=None, method="GET"):
     ctx = ssl.create_default_context(cafile=a.pki / "ca.pem")
     ctx.check_hostname = False
-    with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", 9602, context=ctx, timeout=20)) as c:
+    with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", 9602, context=ctx, timeout=60)) as c:
         c.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
         r = c.getresponse()
         return r.status, r.headers, r.read()

@@ -17,7 +17,7 @@ ALL_PORTS = [*PORTS, 9202]
 def probe(stack, identity, port, method, request, peer=None, pki=None):
     pki = pki or stack.etc / "pki"
     p = subprocess.run([program("ocu-rpc-probe"), "--pki", pki, "--as", identity, "--to", f"tls+tcp://127.0.0.1:{port}",
-                        "--peer", peer or PORTS[port], "--deadline", "3000", method, json.dumps(request)], capture_output=True, text=True, timeout=30)
+                        "--peer", peer or PORTS[port], "--deadline", "3000", method, json.dumps(request)], capture_output=True, text=True, timeout=120)
     return p.returncode, p.stdout + p.stderr
 
 
@@ -109,7 +109,7 @@ def test_operator_listener_wants_an_operator(stack):
     ctx = ssl.create_default_context(cafile=stack.etc / "pki/ca.pem")
     for path, method in (("/v1/kill-all", "POST"), ("/v1/sessions", "GET"), ("/v1/denylist", "GET"), ("/v1/status", "GET")):
         for token in (None, stack.token, "x.y.z"):
-            c = http.client.HTTPSConnection("127.0.0.1", 9443, context=ctx, timeout=10)
+            c = http.client.HTTPSConnection("127.0.0.1", 9443, context=ctx, timeout=60)
             c.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
             assert c.getresponse().status == 401, (path, token)
 

@@ -48,7 +48,7 @@ class Auditd(Stack):
         """(0, reply) or (1, error)"""
         p = subprocess.run([program("ocu-rpc-probe"), "--pki", self.pki, "--as", peer, "--to", RPC, "--peer", "auditd",
                             "audit.Append", json.dumps({"events": [base64.b64encode(e).decode() for e in events]})],
-                           capture_output=True, text=True, timeout=30)
+                           capture_output=True, text=True, timeout=120)
         return p.returncode, json.loads(p.stdout)
 
     def load(self, *args, **kw):
@@ -56,7 +56,7 @@ class Auditd(Stack):
                                 stdout=subprocess.PIPE, text=True, **kw)
 
     def metric(self, name):
-        c = http.client.HTTPConnection("127.0.0.1", 9195, timeout=10)
+        c = http.client.HTTPConnection("127.0.0.1", 9195, timeout=60)
         c.request("GET", "/metrics")
         text = c.getresponse().read().decode()
         return sum(float(x.split()[-1]) for x in text.splitlines() if x.startswith(name))

@@ -185,7 +185,7 @@ class World:
             s.close()
         if hasattr(self, "operator"):
             self.operator.stdin.close()
-            self.operator.wait(10)
+            self.operator.wait(60)
         if exc[0]:
             print(self.stack.log("brokerd")[-6000:])
         status = self.stack.stop()
@@ -253,7 +253,7 @@ class World:
     def connect(self):
         context = ssl.create_default_context(cafile=str(self.stack.etc / "pki/ca.pem"))
         context.check_hostname = False
-        return http.client.HTTPSConnection("127.0.0.1", 8443, context=context, timeout=30)
+        return http.client.HTTPSConnection("127.0.0.1", 8443, context=context, timeout=60)
 
     def north(self, method, url, body=None, token=None, headers=None):
         c = self.connect()

@@ -60,7 +60,7 @@ class Sandbox:
             except RpcError as e:
                 if e.reason not in ("unavailable", "busy"):
                     raise
-        made = eventually(create, timeout=15, every=0.1)
+        made = eventually(create, timeout=60, every=0.1)
         self.id = made["session_id"]
         self.routed, self.granted = made["route"]["grant"], time.monotonic()
 

@@ -66,7 +66,7 @@ class Stack:
             return c.getresponse().status == 200
         return False
 
-    def start_one(self, daemon, timeout=20):
+    def start_one(self, daemon, timeout=60):
         assert daemon not in self.proc or self.proc[daemon].poll() is not None, f"{daemon} runs already"
         r, w = os.pipe()
         with open(self.log_path(daemon), "ab") as log:
@@ -94,7 +94,7 @@ class Stack:
 
     def kill(self, daemon, sig=signal.SIGKILL):
         self.proc[daemon].send_signal(sig)
-        return self.proc[daemon].wait(15)
+        return self.proc[daemon].wait(60)
 
     def restart(self, daemon, sig=signal.SIGKILL):
         self.kill(daemon, sig)
@@ -113,7 +113,7 @@ class Stack:
             with contextlib.suppress(ProcessLookupError):
                 p.terminate()
             try:
-                status[daemon] = p.wait(15)
+                status[daemon] = p.wait(60)
             except subprocess.TimeoutExpired:
                 p.kill()
                 status[daemon] = "did not stop"
@@ -135,7 +135,7 @@ class Stack:
         if not exc[0]:
             assert all(s == 0 for s in status.values()), status
 
-    def occ(self, *args, check=True, timeout=30):
+    def occ(self, *args, check=True, timeout=120):
         """Runs occ; with --json in args returns the parsed output, else the CompletedProcess."""
         p = subprocess.run([program("occ"), "--deployment", str(self.etc), *map(str, args)], capture_output=True, text=True,
                            timeout=timeout)

@@ -470,16 +470,24 @@ START_TEST(garbage)
 	    "GET /he llo HTTP/1.1\r\nHost: x\r\n\r\n",
 	    "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
 	    "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"};
+	/* MHD may overlook an end that comes together with what it reads: then its time-out is the answer. */
+	struct ocu_httpd *own =
+	    http_start((struct ocu_httpd_opts){.routes = routes, .spool_dir = "/tmp", .timeout_s = 1});
+	char rest[4096];
+
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		int fd = http_connect(h);
+		int fd = http_connect(own);
 		http_send(fd, bad[i]);
 		shutdown(fd, SHUT_WR);
 		http_read(fd, &a);
 		ck_assert_msg(a.status == 0 || a.status >= 400, "row %zu: %d", i, a.status);
+		while (!http_closed_with(fd, rest, sizeof rest))
+			;
 		close(fd);
 	}
 	ck_assert_int_eq(event_get(&handled), 0);
-	ck_assert_int_eq(http_once(h, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", &a), 200);
+	ck_assert_int_eq(http_once(own, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", &a), 200);
+	ocu_httpd_stop(own, 1000);
 }
 END_TEST
 
