@@ -12,8 +12,9 @@
 
 enum owner { OWNER_LIVE, OWNER_ENDED, OWNER_NONE };
 
-/* The registry is asked after the list was made: a session that started meanwhile has its row by now. */
-static enum owner owner_of(struct control *c, const char *session_id)
+/* The registry is asked after the list was made: a session that started meanwhile has its row by now. One
+ * that ended meanwhile may be in the list for that; the next list tells. */
+static enum owner owner_of(struct control *c, const struct view *v, const char *session_id)
 {
 	struct ocu_error err = {0};
 	struct session s;
@@ -24,7 +25,7 @@ static enum owner owner_of(struct control *c, const char *session_id)
 	rc = registry_session_get(c->registry, session_id, &s, &err);
 	if (rc == OCU_E_NOT_FOUND)
 		return OWNER_NONE;
-	return rc == 0 && s.state == SESSION_ENDED ? OWNER_ENDED : OWNER_LIVE;
+	return rc == 0 && s.state == SESSION_ENDED && s.ended_ms <= v->asked_ms ? OWNER_ENDED : OWNER_LIVE;
 }
 
 static int record(struct control *c, enum action_id action, const char *session_id, const char *trace)
@@ -38,12 +39,12 @@ static int record(struct control *c, enum action_id action, const char *session_
 	return rc;
 }
 
-static void stop_sandbox(struct control *c, const char *session_id)
+static void stop_sandbox(struct control *c, const struct view *v, const char *session_id)
 {
 	struct ocu_error err = {0};
 	char trace[OCU_ID_MAX];
 
-	if (owner_of(c, session_id) == OWNER_LIVE)
+	if (owner_of(c, v, session_id) == OWNER_LIVE)
 		return;
 	ocu_id_new(OCU_ID_TRACE, trace);
 	if (record(c, ACTION_SANDBOX_ORPHAN, session_id, trace) == 0 &&
@@ -51,9 +52,9 @@ static void stop_sandbox(struct control *c, const char *session_id)
 		ocu_log_error(OCU_LOG_WARN, "orphan.sandbox", trace, &err);
 }
 
-static void release_mount(struct control *c, const char *session_id)
+static void release_mount(struct control *c, const struct view *v, const char *session_id)
 {
-	enum owner owner = owner_of(c, session_id);
+	enum owner owner = owner_of(c, v, session_id);
 	struct ocu_error err = {0};
 	char trace[OCU_ID_MAX];
 
@@ -67,12 +68,12 @@ static void release_mount(struct control *c, const char *session_id)
 		ocu_log_error(OCU_LOG_WARN, "orphan.mount", trace, &err);
 }
 
-static void drop_edge(struct control *c, const char *session_id)
+static void drop_edge(struct control *c, const struct view *v, const char *session_id)
 {
 	struct ocu_error err = {0};
 	char trace[OCU_ID_MAX];
 
-	if (owner_of(c, session_id) == OWNER_LIVE)
+	if (owner_of(c, v, session_id) == OWNER_LIVE)
 		return;
 	ocu_id_new(OCU_ID_TRACE, trace);
 	if (record(c, ACTION_EDGE_ORPHAN, session_id, trace) == 0 &&
@@ -83,9 +84,9 @@ static void drop_edge(struct control *c, const char *session_id)
 void orphans_stop(struct control *c, const struct view *v)
 {
 	for (size_t i = 0; v->edges && i < v->edges->n_sessions; i++)
-		drop_edge(c, v->edges->sessions[i]->session_id);
+		drop_edge(c, v, v->edges->sessions[i]->session_id);
 	for (size_t i = 0; v->sandboxes && i < v->sandboxes->n_sandboxes; i++)
-		stop_sandbox(c, v->sandboxes->sandboxes[i]->session_id);
+		stop_sandbox(c, v, v->sandboxes->sandboxes[i]->session_id);
 	for (size_t i = 0; v->mounts && i < v->mounts->n_mounts; i++)
-		release_mount(c, v->mounts->mounts[i]->session_id);
+		release_mount(c, v, v->mounts->mounts[i]->session_id);
 }

@@ -55,6 +55,20 @@ static const char *lost(const struct view *v, const struct session *s)
 	return NULL;
 }
 
+/* Whoever waits for a long command is not idle, though nothing is asked for meanwhile. */
+static void mark_busy(const struct reconcile *r, struct session *s, int64_t now)
+{
+	struct control *c = r->control;
+	struct ocu_error err = {0};
+
+	if (!view_busy(&r->view, s->session_id))
+		return;
+	if (now - s->active_mono >= c->cfg.session_idle_ms / 8 &&
+	    registry_session_touch(c->registry, s->session_id, now, &err))
+		ocu_log_error(OCU_LOG_WARN, "session.touch", NULL, &err);
+	s->active_mono = now;
+}
+
 static const char *over_limit(const struct control *c, const struct session *s, int64_t now)
 {
 	if (now - s->active_mono >= c->cfg.session_idle_ms)
@@ -64,7 +78,7 @@ static const char *over_limit(const struct control *c, const struct session *s, 
 	return NULL;
 }
 
-static void look_at_active(struct reconcile *r, const struct session *s, int64_t now)
+static void look_at_active(struct reconcile *r, struct session *s, int64_t now)
 {
 	struct control *c = r->control;
 	const char *why = lost(&r->view, s);
@@ -73,6 +87,7 @@ static void look_at_active(struct reconcile *r, const struct session *s, int64_t
 		end_as(c, s, ACTION_SESSION_LOST, why, OCU_E_SESSION_GONE);
 		return;
 	}
+	mark_busy(r, s, now);
 	why = over_limit(c, s, now);
 	if (why) {
 		end_as(c, s, ACTION_SESSION_EXPIRE, why, 0);

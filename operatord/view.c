@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libocu/clock.h"
 #include "libocu/err.h"
 #include "operatord/control.h"
 
@@ -51,7 +52,7 @@ void view_done(struct view *v)
 
 int view_refresh(struct view *v, struct control *c, struct ocu_error *err)
 {
-	struct view now = {.mounts_before = v->mounts};
+	struct view now = {.mounts_before = v->mounts, .asked_ms = ocu_wall_ms()};
 	struct ocu_error failure[3] = {0};
 	int rc = 0;
 
@@ -77,14 +78,28 @@ int view_refresh(struct view *v, struct control *c, struct ocu_error *err)
 	return rc;
 }
 
-bool view_sandbox(const struct view *v, const char *session_id)
+static const Ocu__Control__Sandbox *sandbox(const struct view *v, const char *session_id)
 {
 	Ocu__Control__Sandbox key = {.session_id = (char *)session_id}, *k = &key, **found;
 
 	if (!v->sandboxes || v->sandboxes->n_sandboxes == 0)
-		return false;
+		return NULL;
 	found = bsearch(&k, v->sandboxes->sandboxes, v->sandboxes->n_sandboxes, sizeof k, compare_sandboxes);
-	return found && (*found)->running;
+	return found ? *found : NULL;
+}
+
+bool view_sandbox(const struct view *v, const char *session_id)
+{
+	const Ocu__Control__Sandbox *s = sandbox(v, session_id);
+
+	return s && s->running;
+}
+
+bool view_busy(const struct view *v, const char *session_id)
+{
+	const Ocu__Control__Sandbox *s = sandbox(v, session_id);
+
+	return s && s->busy;
 }
 
 static bool mounted(const Ocu__Mount__ListReply *list, const char *session_id)

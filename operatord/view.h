@@ -17,6 +17,7 @@ struct view {
 	Ocu__Control__ListReply *sandboxes;
 	Ocu__Mount__ListReply *mounts, *mounts_before;
 	Ocu__Edge__ListReply *edges;
+	int64_t asked_ms; /* wall time before the first of them was asked */
 };
 
 /* Asks again; 0, or the first failure. */
@@ -24,6 +25,7 @@ int view_refresh(struct view *v, struct control *c, struct ocu_error *err);
 void view_done(struct view *v);
 
 bool view_sandbox(const struct view *v, const char *session_id); /* runs */
+bool view_busy(const struct view *v, const char *session_id);    /* a call is under way in it */
 /* Registered and mounted, now or one view ago: brokerd lists a mount before sandboxd hands its descriptor
  * over again. */
 bool view_mount(const struct view *v, const char *session_id);

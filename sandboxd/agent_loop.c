@@ -250,6 +250,10 @@ static void *run(void *arg)
 			checked = ocu_mono_ms();
 		}
 	} while (end_turn(as));
+	pthread_mutex_lock(&as->lock);
+	as->over = true;
+	pthread_cond_broadcast(&as->round);
+	pthread_mutex_unlock(&as->lock);
 	return NULL;
 }
 
@@ -270,6 +274,21 @@ int agents_add(struct agents *as, struct agent *a)
 	return -1;
 }
 
+static bool is_registered(struct agent *a)
+{
+	pthread_mutex_lock(&a->lock);
+	bool yes = a->registered;
+	pthread_mutex_unlock(&a->lock);
+	return yes;
+}
+
+/* With the lock. */
+static void next_turn(struct agents *as)
+{
+	eventfd_write(as->wake, 1);
+	pthread_cond_wait(&as->round, &as->lock);
+}
+
 void agents_forget(struct agents *as, struct agent *a)
 {
 	uint64_t turn;
@@ -278,15 +297,15 @@ void agents_forget(struct agents *as, struct agent *a)
 		unregister(as, a);
 		return;
 	}
-	/* The shutdown of its socket makes the thread unregister it; a turn that began after that is over
-	 * when the count has gone up twice. */
+	/* The shutdown of its socket makes the thread unregister it, when that is among the channels of a
+	 * turn: with many ready ones, not of the first. Nobody else may, or a pointer of this turn were left.
+	 * The turn in which it did is over when the count has gone up. */
 	pthread_mutex_lock(&as->lock);
+	while (!as->over && is_registered(a))
+		next_turn(as);
 	turn = as->turn;
-	eventfd_write(as->wake, 1);
-	while (as->turn < turn + 2 && !as->stopping) {
-		pthread_cond_wait(&as->round, &as->lock);
-		eventfd_write(as->wake, 1);
-	}
+	while (!as->over && as->turn == turn)
+		next_turn(as);
 	pthread_mutex_unlock(&as->lock);
 	unregister(as, a);
 }

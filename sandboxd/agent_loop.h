@@ -52,6 +52,7 @@ struct agents {
 	pthread_cond_t round; /* a turn of the loop is over */
 	uint64_t turn;
 	bool stopping;
+	bool over; /* the thread touches nothing any more */
 	struct agent *list;
 };
 

@@ -238,14 +238,16 @@ uint64_t cgroup_oom_kills(const struct cgroups *cg, const char *container)
 
 /* A guest has no way to make groups below its own, so there is one folder to remove. It stays busy until the
  * last process in it is gone for good, which the kernel does moments after their end. */
+enum { REMOVE_TRIES = 500, REMOVE_PAUSE_MS = 2 };
+
 static int remove_one(const char *path)
 {
 	for (int tries = 0; rmdir(path) < 0; tries++) {
 		if (errno == ENOENT)
 			return 0;
-		if (errno != EBUSY || tries == 50)
+		if (errno != EBUSY || tries == REMOVE_TRIES)
 			return -errno;
-		poll(NULL, 0, 2);
+		poll(NULL, 0, REMOVE_PAUSE_MS);
 	}
 	return 0;
 }

@@ -160,6 +160,7 @@ static int add_sandbox(void *arg, struct session *s)
 	ocu__control__sandbox__init(item);
 	pthread_mutex_lock(&s->lock);
 	item->running = s->state != SESSION_ENDED;
+	item->busy = s->running != NULL;
 	memcpy(l->why[l->n], s->why, sizeof s->why);
 	pthread_mutex_unlock(&s->lock);
 	item->session_id = s->id;

@@ -308,6 +308,7 @@ void ending_crash(struct session *s, const char *why)
 
 	pthread_mutex_lock(&s->lock);
 	if (s->state != SESSION_RUNNING) {
+		s->lost |= s->state == SESSION_STARTING;
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}
@@ -316,6 +317,8 @@ void ending_crash(struct session *s, const char *why)
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	ocu_log(OCU_LOG_WARN, "sandbox.lost", NULL, "container", s->container, "why", why, NULL);
+	/* Its turn may come late; until then nothing in it moves. */
+	cgroup_freeze(&s->node->cgroups, s->container, true, 0, NULL);
 	session_ref(s);
 	if (jobs_add(s->node->ends, crash_job, s, &err)) {
 		/* As many jobs as there are slots fit: this is the end of the process, which ends this one,

@@ -53,6 +53,7 @@ struct session {
 	enum session_state state;
 	bool stop_asked;    /* whoever starts it gives up as soon as possible */
 	bool files_lost;    /* brokerd ended, and the file system it served with it */
+	bool lost;          /* it ended by itself while it started */
 	bool edge_pending;  /* egressd has not (any more) got its sockets */
 	bool killed;        /* it was an operator who asked */
 	bool denied;        /* frozen because an operator denied it; its calls end with that reason */

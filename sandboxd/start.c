@@ -290,7 +290,7 @@ static bool now_running(struct session *s)
 	bool yes;
 
 	pthread_mutex_lock(&s->lock);
-	yes = !s->stop_asked && !s->files_lost && !s->denied;
+	yes = !s->stop_asked && !s->files_lost && !s->denied && !s->lost;
 	if (yes) {
 		s->state = SESSION_RUNNING;
 		pthread_cond_broadcast(&s->changed);

@@ -32,9 +32,10 @@ static bool first_time(struct session *s, const char *id)
 /* With the session's lock. 1: send it now, 0: it waits. */
 static int place(struct session *s, struct tool *t, struct ocu_error *err)
 {
-	if (s->state != SESSION_RUNNING || s->denied)
-		return ocu_error_set(err, s->denied ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE, "%s",
-		                     ocu_err_text(s->denied ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE));
+	if (s->state != SESSION_RUNNING || s->denied) {
+		int code = s->denied || s->killed ? OCU_E_SESSION_DENIED : OCU_E_SESSION_GONE;
+		return ocu_error_set(err, code, "%s", ocu_err_text(code));
+	}
 	if (s->queued >= SESSION_QUEUE_MAX && t->kind->takes_turns && s->running)
 		return ocu_error_set(err, OCU_E_BUSY, "too many calls are waiting in this session");
 	if (t->head.call_id && !first_time(s, t->head.call_id))

@@ -54,7 +54,7 @@ struct fake {
 	void *on_arg;
 	const char *tier;
 	char session_jwt[4096];
-	bool scrubbed;
+	bool scrubbed, busy; /* busy: every sandbox is */
 	struct fake_set sandboxes, mounts, edges;
 	uint64_t records;
 };
@@ -349,6 +349,7 @@ FAKE_HANDLER(list_sandboxes)
 		ocu__control__sandbox__init(&item[i]);
 		item[i].session_id = f->sandboxes.id[i];
 		item[i].running = true;
+		item[i].busy = f->busy;
 		list[i] = &item[i];
 	}
 	reply.boot_id = (char *)"boot-1";

@@ -1,4 +1,6 @@
 /* reconcile: the registry and the world, whatever stopped in between. */
+#include <poll.h>
+
 #include "operatord/hands.h"
 #include "tests/unit/operatord_fixture.h"
 
@@ -103,6 +105,14 @@ START_TEST(what_belongs_to_nobody_is_stopped)
 }
 END_TEST
 
+#define IDLE_MS 3000
+
+static void become_idle(void)
+{
+	while ((int64_t)ocu_mono_ms() < fx_row(id).active_mono + IDLE_MS)
+		poll(NULL, 0, 10);
+}
+
 static void expect_expiry(const char *reason)
 {
 	ck_assert_int_eq(fx_tick(), 0);
@@ -115,17 +125,38 @@ static void expect_expiry(const char *reason)
 START_TEST(an_idle_session_expires)
 {
 	make_session();
-	fx.c.cfg.session_idle_ms = 60;
-	while ((int64_t)ocu_mono_ms() < fx_row(id).active_mono + 60) {
-		ck_assert_int_eq(fx_row(id).state, SESSION_ACTIVE);
-		sched_yield();
-	}
+	fx.c.cfg.session_idle_ms = IDLE_MS;
+	become_idle();
 	/* Activity puts it off. */
 	ck_assert_int_eq(fx_route("alice", id, &err), 0);
 	ck_assert_int_eq(fx_tick(), 0);
 	ck_assert_int_eq(fx_row(id).state, SESSION_ACTIVE);
-	while ((int64_t)ocu_mono_ms() < fx_row(id).active_mono + 60)
-		sched_yield();
+	become_idle();
+	expect_expiry("idle");
+}
+END_TEST
+
+static void set_busy(bool busy)
+{
+	pthread_mutex_lock(&fx.fake.lock);
+	fx.fake.busy = busy;
+	pthread_mutex_unlock(&fx.fake.lock);
+}
+
+/* shows: NFR-SEC-40 */
+START_TEST(a_session_whose_call_runs_is_not_idle)
+{
+	make_session();
+	fx.c.cfg.session_idle_ms = IDLE_MS;
+	set_busy(true);
+	become_idle();
+	ck_assert_int_eq(fx_tick(), 0);
+	ck_assert_int_eq(fx_row(id).state, SESSION_ACTIVE);
+	/* It has been active until now, not until it was last asked for. */
+	set_busy(false);
+	ck_assert_int_eq(fx_tick(), 0);
+	ck_assert_int_eq(fx_row(id).state, SESSION_ACTIVE);
+	become_idle();
 	expect_expiry("idle");
 }
 END_TEST
@@ -274,6 +305,7 @@ static void add(TCase *c)
 	tcase_add_test(c, an_end_under_way_is_nobody_elses);
 	tcase_add_test(c, what_belongs_to_nobody_is_stopped);
 	tcase_add_test(c, an_idle_session_expires);
+	tcase_add_test(c, a_session_whose_call_runs_is_not_idle);
 	tcase_add_test(c, an_old_session_expires_however_busy);
 	tcase_add_test(c, a_session_jwt_is_renewed_at_half_its_life);
 	tcase_add_test(c, nothing_is_concluded_from_silence);
