@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "libocu/err.h"
+#include "libocu/log.h"
 #include "libocu/pki.h"
 #include "libocu/rpc_server.h"
 #include "libocu/tls_engine.h"
 
 enum { LINKS_PER_PEER = 64 }; /* connections of one principal */
+enum { SEND_MS = 5000 };      /* a peer that takes no answer for so long loses its connection */
 
 /* --- connections --- */
 
@@ -121,6 +123,7 @@ void ocu_rpc_slot_receive(struct ocu_rpc_slot *slot)
 	if (!open)
 		return;
 	slot->sending = false;
+	nng_aio_set_timeout(slot->aio, NNG_DURATION_INFINITE);
 	nng_ctx_recv(slot->ctx, slot->aio);
 	leave(s);
 }
@@ -157,6 +160,13 @@ static void slot_received(struct ocu_rpc_slot *slot, nng_msg *msg)
 	ocu_rpc_slot_receive(slot);
 }
 
+/* Whoever does not read would otherwise keep this slot, and with enough requests every one. */
+static void slot_stuck(const struct ocu_rpc_slot *slot)
+{
+	ocu_log(OCU_LOG_WARN, "rpc.stuck", NULL, "why", "a peer takes no answers: disconnected", NULL);
+	nng_pipe_close((nng_pipe){.id = slot->pipe});
+}
+
 static void slot_sent(struct ocu_rpc_slot *slot)
 {
 	struct ocu_rpc_server *s = slot->server;
@@ -181,6 +191,8 @@ void ocu_rpc_slot_callback(void *arg)
 	if (slot->sending) {
 		if (rv != 0)
 			nng_msg_free(msg); /* nng kept nothing of a send that failed */
+		if (rv == NNG_ETIMEDOUT)
+			slot_stuck(slot);
 		slot_sent(slot);
 	} else if (rv == 0) {
 		slot_received(slot, msg);
@@ -213,7 +225,9 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 	}
 	atomic_fetch_add(&c->link->replies, 1);
 	slot->sending = true;
+	slot->pipe = c->link->pipe;
 	nng_aio_set_msg(slot->aio, msg);
+	nng_aio_set_timeout(slot->aio, SEND_MS);
 	nng_ctx_send(slot->ctx, slot->aio);
 	leave(s); /* the call still holds the server */
 }

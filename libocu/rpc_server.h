@@ -30,7 +30,8 @@ struct ocu_rpc_slot {
 	struct ocu_rpc_server *server;
 	nng_ctx ctx;
 	nng_aio *aio;
-	bool sending; /* what the aio is doing, while it is doing something */
+	bool sending;  /* what the aio is doing, while it is doing something */
+	uint32_t pipe; /* where an answer goes */
 };
 
 /* A connection that the TLS engine refused, to be told to the owner by a worker. */

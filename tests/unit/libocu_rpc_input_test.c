@@ -2,6 +2,7 @@
  * rpc: what a server does with a request that is not exactly right, sent by a peer whose certificate is.
  * Every refusal has its code, is reported, and leaves the server serving.
  */
+#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <openssl/ssl.h>
@@ -516,6 +517,31 @@ START_TEST(garbage_inside_tls_is_harmless)
 }
 END_TEST
 
+/* Asks and never reads: its answers fill the connection, and then one slot after the other, until it loses
+ * the connection. shows: NFR-SEC-55 */
+START_TEST(who_takes_no_answers_stops_nobody_else)
+{
+	const struct timeval patience = {.tv_sec = 60};
+	Ocu__Rpc__Request r = request("none");
+	uint8_t frame[512] = {0};
+	size_t len = ocu__rpc__request__pack(&r, frame + 12);
+	int fd;
+	SSL *ssl = good_tls(&fd);
+
+	ck_assert_uint_lt(len, 256 - 4);
+	frame[7] = (uint8_t)(len + 4);
+	frame[8] = 0x80; /* the request id */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	ck_assert_int_gt(SSL_write(ssl, "\0SP\0\0\x30\0\0", 8), 0);
+	while (SSL_write(ssl, frame, (int)len + 12) > 0)
+		;
+	ck_assert_msg(errno != EAGAIN, "neither read from nor disconnected");
+	expect_serving();
+	SSL_free(ssl);
+	close(fd);
+}
+END_TEST
+
 /* --- the strict check against everything a message type can be --- */
 
 START_TEST(any_single_change_is_read_safely)
@@ -621,6 +647,7 @@ int main(void)
 	tcase_add_test(t, too_many_elements_are_refused);
 	tcase_add_test(t, an_oversized_message_costs_its_sender_the_connection);
 	tcase_add_loop_test(t, garbage_inside_tls_is_harmless, 0, ROWS(streams));
+	tcase_add_test(t, who_takes_no_answers_stops_nobody_else);
 	tcase_add_test(t, any_single_change_is_read_safely);
 	tcase_add_test(t, the_envelope_is_the_one_of_the_proto_file);
 	tcase_add_test(t, an_error_text_is_cut_at_the_end_of_a_character);
