@@ -129,7 +129,8 @@ static int persist(const struct deployment *d, const struct request *q, const ch
 			json_decref(*ret);
 			*ret = NULL;
 			rc = attempt(d, bases[i], q, body, len, ret, err);
-			if (!again(rc) || *ret)
+			/* A refusal has a body, too; only what was done in part is not asked for again. */
+			if (!again(rc) || json_object_get(*ret, "sessions"))
 				return rc;
 		}
 		pause_ms(REVOKE_PAUSE);
