@@ -5,6 +5,7 @@
 #ifndef BROKERD_BROKER_H
 #define BROKERD_BROKER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "brokerd/handle.h"
@@ -27,6 +28,7 @@ struct broker {
 	struct ocu_denylist *denylist;
 	struct store *store;
 	struct registry *registry;
+	pthread_mutex_t coming; /* a volume is opened and registered, or found to be nobody's and discarded */
 	struct pool *pool;
 	struct fd_budget fds;
 	struct limits limits;

@@ -89,6 +89,7 @@ static int make_places(struct brokerd *a, struct ocu_error *err)
 	if (r < 0)
 		return r;
 	a->handover_fd = handover_listen(a->names.handover_socket, uid, err);
+	pthread_mutex_init(&a->b.coming, NULL);
 	a->b.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	take_descriptors(&a->b);
 	return a->handover_fd < 0 ? a->handover_fd : 0;

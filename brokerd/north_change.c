@@ -15,7 +15,7 @@
 #include "brokerd/volume.h"
 #include "libocu/cleanup.h"
 
-#define NOTIFY_MS 100
+#define NOTIFY_MS 1000
 
 /* What the guest's kernel may believe about the path: the first name of it, from the root, whose folder it
  * knows. */

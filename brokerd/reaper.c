@@ -57,18 +57,32 @@ static void empty_trash(struct reaper *r)
 	meter_scrubbed(removed);
 }
 
+static bool registered(struct broker *b, const char *filesystem_id)
+{
+	struct volume *v = registry_filesystem(b->registry, filesystem_id);
+	volume_unref(v);
+	return v != NULL;
+}
+
+/* A session may have come for it since it was looked at. */
+static int discard(struct broker *b, const char *filesystem_id, struct ocu_error *err)
+{
+	char trash[OCU_ID_MAX];
+	pthread_mutex_lock(&b->coming);
+	int rc = registered(b, filesystem_id) ? 0 : store_discard(b->store, filesystem_id, trash, err);
+	pthread_mutex_unlock(&b->coming);
+	return rc;
+}
+
 static void expire(void *arg, const char *filesystem_id, int64_t age_s)
 {
 	struct reaper *r = arg;
 	struct broker *b = r->broker;
 	uint64_t up = ocu_mono_ms() - r->started;
-	char trash[OCU_ID_MAX];
 	struct ocu_error err = {0};
 	if (up < r->abandoned_ms && (up < HOUR_MS || age_s < STAMP_MAX_S))
 		return;
-	struct volume *v = registry_filesystem(b->registry, filesystem_id);
-	volume_unref(v);
-	if (v)
+	if (registered(b, filesystem_id))
 		return;
 	struct file_event e = {
 	    .op = FILE_OP_EXPIRE,
@@ -77,8 +91,7 @@ static void expire(void *arg, const char *filesystem_id, int64_t age_s)
 	    .bytes = BYTES_UNKNOWN,
 	    .downloadable = b->downloadable,
 	};
-	if (evidence_commit(b->audit, &e, &err) < 0 ||
-	    store_discard(b->store, filesystem_id, trash, &err) < 0)
+	if (evidence_commit(b->audit, &e, &err) < 0 || discard(b, filesystem_id, &err) < 0)
 		ocu_log_error(OCU_LOG_WARN, "reaper.expire", NULL, &err);
 }
 

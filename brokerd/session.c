@@ -54,9 +54,11 @@ static int commit_control(struct broker *b, enum file_op op, const struct volume
 static int make_volume(struct broker *b, const struct volume_id *id, struct ocu_error *err)
 {
 	struct volume *v = NULL;
+	pthread_mutex_lock(&b->coming);
 	int r = volume_new(&v, b->store, id, err);
 	if (r == 0)
 		r = registry_add(b->registry, v, err);
+	pthread_mutex_unlock(&b->coming);
 	/* A denial that arrived meanwhile did not find it. */
 	if (r == 0 && check_denied(b, id->session_id, id->caller, err) < 0) {
 		volume_close(v, VOLUME_DENIED);
