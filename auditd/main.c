@@ -117,8 +117,10 @@ static int open_trail(struct auditd *a, struct ocu_error *err)
 	return rc ? rc : own_new(&a->own, &a->lanes, a->committer, err);
 }
 
+/* On a full disk auditd serves all the same: it refuses, and says why. */
 static void lifecycle(struct auditd *a, const char *action, int activity)
 {
+	struct ocu_error err = {0};
 	struct ocu_event ev = {
 	    .class_uid = OCU_OCSF_APP_LIFECYCLE,
 	    .activity_id = activity,
@@ -127,7 +129,8 @@ static void lifecycle(struct auditd *a, const char *action, int activity)
 	    .actor_id = "system:auditd",
 	    .outcome = OCU_OUTCOME_SUCCESS,
 	};
-	own_report(a->own, &ev);
+	if (own_commit(a->own, &ev, &err))
+		ocu_log_error(OCU_LOG_WARN, action, NULL, &err);
 }
 
 static int ready(void *arg, char *why, size_t size)

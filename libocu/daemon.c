@@ -8,6 +8,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -35,6 +36,7 @@
 
 #define FLOOR_EVERY_S 60 /* how much of the wall clock floor a crash may lose */
 #define DRAIN_MS      500
+#define LARGE_BLOCK   (128 << 10)
 
 unsigned ocu_daemon_stop_max_s = 10;
 
@@ -185,6 +187,8 @@ void ocu_daemon_init(struct ocu_daemon *d, int argc, char **argv, const struct o
 	struct ocu_error err = {0};
 	int rc;
 
+	/* A large block goes back to the kernel when it is freed, whichever thread had it. */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	*d = (struct ocu_daemon){
 	    .spec = spec,
 	    .name = ocu_component_name(spec->component),
