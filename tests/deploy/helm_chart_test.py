@@ -17,7 +17,7 @@ PRIVILEGED = ["sandboxd", "preflight"]
 
 
 def strict(objects):
-    p = subprocess.run(["node", ROOT / "tests/deploy/strict.mjs"], input=json.dumps(objects), capture_output=True, text=True, timeout=120)
+    p = subprocess.run(["node", ROOT / "tests/deploy/strict.mjs"], input=json.dumps(objects), capture_output=True, text=True, timeout=600)
     assert p.returncode in (0, 1) and not p.stderr, p.stderr
     assert (p.returncode == 0) == (not p.stdout)
     return p.stdout

@@ -215,7 +215,7 @@ def test_left_over_processes_end_with_the_session(stack):
     m = stack.mcp()
     m.bash("for i in 1 2 3; do (setsid nohup sleep 7654.$i >/dev/null 2>&1 &) ; done; true")
     count = lambda: subprocess.run(["pgrep", "-fc", "sleep 7654"], capture_output=True, text=True).stdout.strip()  # noqa: E731
-    assert count() == "3"
+    eventually(lambda: count() == "3")
     m.http.request("DELETE", "/mcp", headers=m.headers())
     assert m.http.getresponse().status == 204
     eventually(lambda: count() == "0")

@@ -65,17 +65,18 @@ def test_every_operation_is_an_event(world):
     assert one("file.create")[0]["handle"] == "f" and one("file.create")[0]["intent"] == "write"
     assert [e["unmapped"]["intent"] for e in events["file.open"][:2]] == ["read", "write"]
     closes = [e["unmapped"] for e in events["file.close"]]
-    assert {"handle": "f", "bytes_written": 1000, "intent": "write"}.items() <= closes[0].items()
+    assert any({"handle": "f", "bytes_written": 1000, "intent": "write"}.items() <= c.items() for c in closes)
     assert one("file.rename")[0]["handle"] == "f" and one("file.rename")[0]["to"] == "dir/g"
     assert one("file.symlink")[0]["to"] == "/etc/shadow"
     assert one("file.truncate")[0]["bytes"] == 10 and one("file.chmod")[0]["handle"] == "dir/g"
     assert one("file.link")[1] == one("file.chown")[1] == "denied"
     assert [e["outcome"] for e in events["file.mknod"]] == ["success", "denied"]
     # Recorded, tried, and the failure recorded under the same trace.
-    first, second, third = events["file.rmdir"]
-    assert (first["outcome"], second["outcome"], third["outcome"]) == ("success", "failure", "success")
-    assert first["trace_id"] == second["trace_id"] != third["trace_id"]
-    assert second["unmapped"]["errno"] == errno.ENOTEMPTY
+    rmdirs = events["file.rmdir"]
+    [failure] = [e for e in rmdirs if e["outcome"] == "failure"]
+    [tried] = [e for e in rmdirs if e["outcome"] == "success" and e["trace_id"] == failure["trace_id"]]
+    [done] = [e for e in rmdirs if e["trace_id"] != failure["trace_id"]]
+    assert failure["unmapped"]["errno"] == errno.ENOTEMPTY and done["outcome"] == "success" and tried
     assert one("file.put")[0]["bytes"] == 77 and one("file.get")[0]["bytes"] == 77
     assert one("file.put")[0]["face"] == "north" and one("file.list")[0]["intent"] == "read"
     assert one("file.get", 1)[1] == "failure"
@@ -178,12 +179,13 @@ def test_a_hung_auditd_does_not_stop_what_needs_no_record(world):
     try:
         waiting = threading.Thread(target=lambda: error_of(os.mkdir, s.dir / "later"))
         waiting.start()
-        for i in range(200):
-            os.pwrite(fd, b"x" * 4096, i * 4096)
-            assert os.pread(fd, 4096, i * 4096) == b"x" * 4096
-        os.fsync(fd)
-        assert waiting.is_alive()   # still without its record, and none of the above waited for one
-        waiting.join(20)
+        rounds = 0
+        while waiting.is_alive():   # without its record; none of these waits for one
+            os.pwrite(fd, b"x" * 4096, rounds % 200 * 4096)
+            assert os.pread(fd, 4096, rounds % 200 * 4096) == b"x" * 4096
+            os.fsync(fd)
+            rounds += waiting.is_alive()
+        assert rounds > 0
     finally:
         world.stack.proc["auditd"].send_signal(signal.SIGCONT)
     os.close(fd)

@@ -347,7 +347,7 @@ def test_ten_thousand_files(d):
 def test_a_git_repository(d, tmp_path):
     def git(*args):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *map(str, args)], check=True, capture_output=True,
-                       timeout=120)
+                       timeout=600)
 
     src = d / "src"
     src.mkdir()

@@ -256,6 +256,8 @@ def test_stopping_is_orderly_with_mounts_and_open_files(world):
     assert world.stack.kill("brokerd", signal.SIGTERM) == 0
     assert error_of(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED)
     world.stack.start("brokerd")
+    world.wait_ready()
+    eventually(lambda: "boot_id" in world.call("mount.List"))   # operatord's side has found it again, too
     assert "error" not in s.register()
     assert (s.data / "f").read_bytes() == b"x" * 100
 

@@ -74,11 +74,11 @@ def test_rebinding_is_checked_at_every_dial(guest):
         assert get(s, "rebind.example")[0] == 200
 
 
-def test_rebinding_between_check_and_dial(guest):
+def test_rebinding_between_check_and_dial(world):
     """The name flips as fast as the resolver allows while connections are made; a trap on loopback hears nothing, and what
     is dialled is what was recorded as checked."""
     trap = socket.create_server(("127.0.0.1", 80))
-    stop, up = threading.Event(), guest.world.upstream
+    stop, up = threading.Event(), world.upstream
 
     def flip():
         while not stop.is_set():
@@ -89,13 +89,15 @@ def test_rebinding_between_check_and_dial(guest):
     t.start()
     answers = {"200": 0, "403": 0, "502": 0}
     try:
-        address = guest.lookup("rebind.example")
-        end = time.monotonic() + 4
-        while time.monotonic() < end:
-            with guest.connect(address, 80) as s:
-                status, _, body = get(s, "rebind.example")
-                answers[str(status)] += 1
-                assert status != 200 or json.loads(body)["local"] == UP
+        # A guest of its own: hundreds of refusals use its session's events up.
+        with world.guest() as guest:
+            address = guest.lookup("rebind.example")
+            began = time.monotonic()
+            while (took := time.monotonic() - began) < 4 or (took < 60 and not (answers["200"] and answers["403"])):
+                with guest.connect(address, 80) as s:
+                    status, _, body = get(s, "rebind.example")
+                    answers[str(status)] += 1
+                    assert status != 200 or json.loads(body)["local"] == UP
     finally:
         stop.set()
         t.join()
@@ -103,7 +105,7 @@ def test_rebinding_between_check_and_dial(guest):
     assert not select.select([trap], [], [], 0)[0]
     trap.close()
     assert answers["200"] and answers["403"], answers
-    for e in guest.world.events(action="net.connect", resource="rebind.example:80"):
+    for e in world.events(action="net.connect", resource="rebind.example:80"):
         assert e["unmapped"]["addresses"] == [f"{UP}:80"]
 
 
@@ -266,7 +268,7 @@ def test_no_ipv6_way_out(guest):
 def test_the_edge_namespace_forwards_nothing(guest):
     for args in (("ping", "-c1", "-W1", UP), ("ping", "-c1", "-W1", GATE)):
         assert guest.exec("sh", "-c", f"command -v ping >/dev/null || exit 3; {' '.join(args)}").returncode != 0
-    with guest.socket(socket.SOCK_DGRAM, 0.5) as s:  # a DNS server of the guest's choice is the edge's resolver, too
+    with guest.socket(socket.SOCK_DGRAM, 30) as s:  # a DNS server of the guest's choice is the edge's resolver, too
         s.sendto(dns_query("evil.example"), (UP, 53))
         assert dns_reply(s.recv(512))[0] == 3
     with guest.socket(socket.SOCK_DGRAM, 0.5) as s:
@@ -327,10 +329,13 @@ def test_lookups_are_rate_limited_and_shaped(world):
         world.drop(g.session)   # from here on nothing of the flood is looked at any more
         denied_lookups = world.metric(counter) - before
         assert 0 < denied_lookups <= 210 + 100 * (time.monotonic() - began_at)
-        wait_for(lambda: world.events(action="dns.denied", session_id=g.session))
-        full = world.events(action="dns.deny", session_id=g.session)
-        counted = sum(e["unmapped"]["count"] for e in world.events(action="dns.denied", session_id=g.session))
-        assert len(full) <= 200 and len(full) + counted == denied_lookups
+        took = time.monotonic() - began_at
+
+        def recorded():
+            full = len(world.events(action="dns.deny", session_id=g.session))
+            assert full <= 70 + 16 * took
+            return full + sum(e["unmapped"]["count"] for e in world.events(action="dns.denied", session_id=g.session))
+        wait_for(lambda: recorded() == denied_lookups)
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------

@@ -26,11 +26,11 @@ def probe(stack, identity, port, method, request, peer=None, pki=None):
                                   b""], ids=["http", "plain-sp", "random", "bad-hello", "nothing"])
 def test_strangers_learn_nothing(stack, port, data):
     s = socket.create_connection(("127.0.0.1", port), 5)
-    s.settimeout(3)
-    s.sendall(data)
-    s.shutdown(socket.SHUT_WR)
+    s.settimeout(20)
     got = b""
     try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
         while chunk := s.recv(4096):
             got += chunk
     except OSError:

@@ -1,5 +1,6 @@
 """What ends around sandboxd, or in its middle: nothing is left behind, nothing is done unrecorded, the rest goes on.
 shows: NFR-REL-01, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-COST-07, NFR-SEC-01, NFR-SEC-64, NFR-SEC-65, NFR-SEC-72, NFR-SEC-45"""
+import contextlib
 import os
 import pathlib
 import signal
@@ -170,10 +171,11 @@ def test_a_brokerd_that_hangs_holds_up_nobodys_end(fresh):
 
 
 def wchan(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/wchan").read_text() + pathlib.Path(f"/proc/{pid}/stack").read_text()
-    except OSError:
-        return ""
+    said = ""
+    for what in ("wchan", "stack"):
+        with contextlib.suppress(OSError):
+            said += pathlib.Path(f"/proc/{pid}/{what}").read_text()
+    return said
 
 
 def test_an_egressd_that_comes_back_gets_the_edges_again(fresh):
@@ -192,7 +194,8 @@ def test_without_a_trail_nothing_begins(fresh):
     s = Sandbox(stack)
     s.out("true")
     stack.kill("auditd")
-    eventually(lambda: refused(lambda: s.run("touch /tmp/unseen")) == "audit_unavailable")
+    eventually(lambda: not stack.ready(9193))
+    assert refused(lambda: s.run("touch /tmp/unseen")) == "audit_unavailable"
     assert not os.path.exists(f"/proc/{s.init()}/root/tmp/unseen")
     for call in (lambda: s.call("CreateFile", path="/tmp/unseen", content=""), lambda: s.call("Start", argv=["touch", "/tmp/unseen"])):
         assert refused(call) == "audit_unavailable"
@@ -215,9 +218,10 @@ def refused(call):
 def test_a_call_whose_record_is_lost_is_not_acknowledged(fresh):
     stack = fresh
     s = Sandbox(stack)
-    running = s.begin_run("touch /tmp/order; sleep 2; echo done")
+    running = s.begin_run("touch /tmp/order; until [ -e /tmp/go ]; do sleep .05; done; echo done")
     eventually(lambda: os.path.exists(f"/proc/{s.init()}/root/tmp/order"))
     stack.kill("auditd")
+    pathlib.Path(f"/proc/{s.init()}/root/tmp/go").touch()
     with pytest.raises(RpcError) as e:
         finish(running)
     assert e.value.reason == "audit_unavailable"

@@ -1,10 +1,10 @@
 """What a host lacks for sandboxes, said before anything is installed: shows NFR-FLEX-09, NFR-SEC-02."""
 import contextlib
-import os
 import pathlib
 import subprocess
 
 import pytest
+import tempfile
 
 from stack import program
 
@@ -80,8 +80,7 @@ def group_of_version_2():
     real = next((pathlib.Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
     if real is None:
         pytest.skip("this host mounts no control groups of version 2")
-    group = real / f"ocu-test-{os.getpid()}"
-    group.mkdir()
+    group = pathlib.Path(tempfile.mkdtemp(prefix="ocu-test-", dir=real))
     try:
         yield group
     finally:

@@ -13,6 +13,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -90,8 +91,8 @@ def wait_for(condition, timeout=30, what="condition"):
 
 class Upstream:
     def __enter__(self):
-        self.dir = pathlib.Path(f"/var/tmp/ocu-edge-up-{os.getpid()}")
-        self.dir.mkdir(mode=0o755)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-edge-up-", dir="/var/tmp"))
+        self.dir.chmod(0o755)
         self.procs = []
         run(["ip", "netns", "add", UP_NS])
         run(["ip", "link", "add", "oe-up0", "type", "veth", "peer", "name", "up0", "netns", UP_NS])
