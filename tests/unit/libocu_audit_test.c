@@ -416,6 +416,8 @@ START_TEST(an_auditd_that_comes_back_is_used_again)
 	a = emitter(r.url);
 	ck_assert_int_eq(commit(a, 1, NULL), 0);
 	ocu_rpc_server_stop(r.server, 1000);
+	while (ocu_audit_healthy(a))
+		sched_yield();
 	recorder_start(&r);
 	while (!ocu_audit_healthy(a))
 		sched_yield();

@@ -208,7 +208,7 @@ END_TEST
 START_TEST(a_server_that_does_not_answer)
 {
 	ck_assert_int_eq(
-	    call((struct ocu_httpc_req){.url = url("localhost", "/keep"), .ca_path = ca, .timeout_ms = 300}),
+	    call((struct ocu_httpc_req){.url = url("localhost", "/keep"), .ca_path = ca, .timeout_ms = 5000}),
 	    OCU_E_TIMEOUT);
 	/* which also is a TLS client that left while its request was suspended */
 	ck_assert(event_wait(&gone_calls, 1));

@@ -472,7 +472,7 @@ START_TEST(garbage)
 	    "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"};
 	/* MHD may overlook an end that comes together with what it reads: then its time-out is the answer. */
 	struct ocu_httpd *own =
-	    http_start((struct ocu_httpd_opts){.routes = routes, .spool_dir = "/tmp", .timeout_s = 1});
+	    http_start((struct ocu_httpd_opts){.routes = routes, .spool_dir = "/tmp", .timeout_s = 3});
 	char rest[4096];
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
