@@ -163,8 +163,8 @@ static void slot_received(struct ocu_rpc_slot *slot, nng_msg *msg)
 /* Whoever does not read would otherwise keep this slot, and with enough requests every one. */
 static void slot_stuck(const struct ocu_rpc_slot *slot)
 {
-	ocu_log(OCU_LOG_WARN, "rpc.stuck", NULL, "why", "a peer takes no answers: disconnected", NULL);
-	nng_pipe_close((nng_pipe){.id = slot->pipe});
+	if (nng_pipe_close((nng_pipe){.id = slot->pipe}) == 0)
+		ocu_log(OCU_LOG_WARN, "rpc.stuck", NULL, "why", "a peer takes no answers: disconnected", NULL);
 }
 
 static void slot_sent(struct ocu_rpc_slot *slot)

@@ -28,6 +28,14 @@ static bool read_varint(struct ocu_wire *w, uint64_t *ret)
 	return false;
 }
 
+/* A key or a length. protobuf-c reads no more than five bytes of one. */
+static bool read_short(struct ocu_wire *w, uint64_t *ret)
+{
+	const uint8_t *begin = w->at;
+
+	return read_varint(w, ret) && w->at - begin <= 5;
+}
+
 static bool read_bytes(struct ocu_wire *w, size_t len, const uint8_t **ret)
 {
 	if ((size_t)(w->end - w->at) < len)
@@ -42,7 +50,7 @@ bool ocu_wire_next(struct ocu_wire *w, struct ocu_wire_field *f)
 {
 	uint64_t key, len;
 
-	if (!read_varint(w, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff)
+	if (!read_short(w, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff)
 		return false;
 	f->number = (uint32_t)(key >> 3);
 	f->type = (enum ocu_wire_type)(key & 7);
@@ -59,7 +67,7 @@ bool ocu_wire_next(struct ocu_wire *w, struct ocu_wire_field *f)
 		f->len = 4;
 		return read_bytes(w, f->len, &f->data);
 	case OCU_WIRE_BYTES:
-		if (!read_varint(w, &len) || len > SIZE_MAX / 2)
+		if (!read_short(w, &len) || len > SIZE_MAX / 2)
 			return false;
 		f->len = (size_t)len;
 		return read_bytes(w, f->len, &f->data);

@@ -7,6 +7,7 @@ FUZZ_BIN  := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 SUPPORT_BIN := $(SUPPORT_SRC:tests/support/%.c=$(BUILD)/bin/ocu-%)
 FUZZ_SECONDS ?= 5
+FUZZ_SEED    ?= 1# the same inputs every time; 0: others every time
 
 area_of = $(firstword $(subst _, ,$(notdir $(1))))
 area_lib = $(if $(filter $(call area_of,$(1)),$(DAEMONS)),$(BUILD)/$(call area_of,$(1)).a)
@@ -43,7 +44,7 @@ fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
 	@for f in $(FUZZ_SRC:tests/fuzz/%.c=%); do \
 	  corpus=tests/fuzz/corpus/$${f%_fuzz}; work=$(BUILD)/fuzz/work/$$f; mkdir -p $$work $$corpus; \
 	  echo "  FUZZ  $$f"; \
-	  $(BUILD)/fuzz/fuzzers/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+	  $(BUILD)/fuzz/fuzzers/$$f -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=60 -rss_limit_mb=2048 -verbosity=0 \
 	    -print_final_stats=0 -artifact_prefix=$$work/ $$work $$corpus; \
 	done
 

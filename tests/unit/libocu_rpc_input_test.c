@@ -418,6 +418,8 @@ static const struct {
     {"field twice", "\x0a\x01x\x0a\x01y", 6, OCU_E_PARSE},
     {"packed field cut", "\x22\x06\x0a\x01x\x12\x01\x80", 8, OCU_E_PARSE},
     {"trailing byte", "\x0a\x01x\x01", 4, OCU_E_PARSE},
+    {"length in six bytes", "\x0a\x80\x80\x80\x80\x80\0", 7, OCU_E_PARSE},
+    {"key in six bytes", "\x8a\x80\x80\x80\x80\0\x01x", 8, OCU_E_PARSE},
 };
 
 /* shows: NFR-SEC-51 */
