@@ -164,7 +164,8 @@ static void slot_received(struct ocu_rpc_slot *slot, nng_msg *msg)
 static void slot_stuck(const struct ocu_rpc_slot *slot)
 {
 	if (nng_pipe_close((nng_pipe){.id = slot->pipe}) == 0)
-		ocu_log(OCU_LOG_WARN, "rpc.stuck", NULL, "why", "a peer takes no answers: disconnected", NULL);
+		ocu_log(OCU_LOG_WARN, "rpc.stuck", NULL, "why", "a peer takes no answers: disconnected",
+		        NULL);
 }
 
 static void slot_sent(struct ocu_rpc_slot *slot)
