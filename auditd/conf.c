@@ -15,5 +15,17 @@ const struct ocu_conf_opt auditd_options[] = {
      "Zeros written ahead of the records at a time, which halves the cost of a sync; 0 writes none"},
     {"source_queue", OCU_CONF_SIZE, "16MiB", 64 << 10, 256 << 20, NULL,
      "Bytes of events one source may have waiting; more is refused as rate_limited"},
+    {"syslog_address", OCU_CONF_STRING, "", 0, 0, NULL,
+     "host:port of a collector that gets a copy of every record, as syslog over TLS (RFC 5424, RFC 5425); "
+     "\"\": none"},
+    {"syslog_server_name", OCU_CONF_STRING, "", 0, 0, NULL,
+     "Name the collector's certificate must have; \"\" = the host of syslog_address"},
+    {"syslog_ca", OCU_CONF_PATH, "", 0, 0, NULL,
+     "PEM file of the authorities that may have signed the collector's certificate"},
+    {"syslog_cert", OCU_CONF_PATH, "", 0, 0, NULL,
+     "PEM file of the certificate shown to the collector; \"\": none is shown"},
+    {"syslog_key", OCU_CONF_PATH, "", 0, 0, NULL, "PEM file of its key"},
+    {"syslog_hostname", OCU_CONF_STRING, "", 0, 0, NULL, "HOSTNAME of the messages; \"\" = this host's name"},
+    {"syslog_facility", OCU_CONF_INT, "13", 0, 23, NULL, "Facility of the messages; 13 is log audit"},
     {0},
 };

@@ -2,8 +2,8 @@
  * ocu-auditd: the evidence. What an attacker who owns this process gets: the records, and the key that signs
  * where they end, so a trail that was never anchored elsewhere could be written anew. Not: any way to act on
  * a session. It holds no other key, dials nobody, and no message it takes makes anything happen but a record.
+ * What a collector gets is sent by another process, which has no key (forward).
  */
-#include <errno.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +12,8 @@
 #include "auditd/auditor.h"
 #include "auditd/committer.h"
 #include "auditd/conf.h"
+#include "auditd/forbid.h"
+#include "auditd/forward.h"
 #include "auditd/intake.h"
 #include "auditd/lane.h"
 #include "auditd/metrics.h"
@@ -41,6 +43,7 @@ struct auditd {
 	struct lanes lanes;
 	struct committer *committer;
 	struct own *own;
+	struct forward *forward;
 	struct intake intake;
 	struct ocu_rpc_server *rpc;
 	struct auditor *auditor;
@@ -71,17 +74,6 @@ static int check_keys(const struct auditd *a, struct ocu_error *err)
 	return rc ? ocu_error_set(err, OCU_E_CONFIG, "envelope.key is not one of envelope-jwks.json") : 0;
 }
 
-/* The jail's Landlock rules close TCP; this closes the call itself, for every kind of socket. */
-static int forbid_connect(struct ocu_error *err)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int rc = ctx ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(connect), 0) : -ENOMEM;
-	if (!rc)
-		rc = seccomp_load(ctx);
-	seccomp_release(ctx);
-	return rc ? ocu_error_errno(err, OCU_E_INTERNAL, -rc, "forbidding connect") : 0;
-}
-
 /* No capability, no program, no connection to anywhere; the state folder to write, its own keys to read. */
 static int drop_rights(struct auditd *a, struct ocu_error *err)
 {
@@ -92,11 +84,13 @@ static int drop_rights(struct auditd *a, struct ocu_error *err)
 	    .paths = paths,
 	    .no_inet_connect = true,
 	};
+	/* Landlock closes TCP; this closes the call itself, for every kind of socket. */
+	static const int calls[] = {SCMP_SYS(connect), -1};
 	int abi = 0;
 	int rc = ocu_jail_enter(&jail, &abi, err);
 	if (!rc && abi == 0)
 		ocu_log(OCU_LOG_WARN, "jail.no_landlock", NULL, NULL);
-	return rc ? rc : forbid_connect(err);
+	return rc ? rc : forbid_calls(calls, err);
 }
 
 static int open_trail(struct auditd *a, struct ocu_error *err)
@@ -169,6 +163,8 @@ static int serve(struct auditd *a, struct ocu_error *err)
 	int rc = ocu_rpc_server_start(&a->rpc, &rpc, err);
 	if (!rc && *listen)
 		rc = auditor_start(&a->auditor, &auditor, err);
+	if (!rc)
+		rc = forward_watch(a->forward, a->store, a->own, err);
 	return rc ? rc : ocu_daemon_metrics(&a->d, ready, a, err);
 }
 
@@ -177,6 +173,7 @@ static void stop(struct auditd *a)
 	auditor_stop(a->auditor, DRAIN_MS);
 	ocu_rpc_server_stop(a->rpc, DRAIN_MS);
 	lifecycle(a, "auditd.stop", 2);
+	forward_stop(a->forward);
 	committer_stop(a->committer);
 	own_free(a->own);
 	lanes_done(&a->lanes);
@@ -189,6 +186,7 @@ static const struct ocu_daemon_spec spec = {
     .component = OCU_COMP_AUDITD,
     .summary = "takes audit events from the other daemons and keeps them as a signed chain",
     .options = auditd_options,
+    .check = forward_check,
 };
 
 int main(int argc, char **argv)
@@ -199,8 +197,8 @@ int main(int argc, char **argv)
 	/* A file size limit is a full disk, not a reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
 	metrics_init();
-	if (load_keys(&a, &err) || check_keys(&a, &err) || drop_rights(&a, &err) || open_trail(&a, &err) ||
-	    serve(&a, &err))
+	if (forward_start(&a.forward, &a.d, &err) || load_keys(&a, &err) || check_keys(&a, &err) ||
+	    drop_rights(&a, &err) || open_trail(&a, &err) || serve(&a, &err))
 		ocu_daemon_fatal(&a.d, &err);
 	lifecycle(&a, "auditd.start", 1);
 	ocu_daemon_ready(&a.d);

@@ -8,7 +8,7 @@
 
 static struct {
 	struct ocu_counter *records, *bytes, *batches, *failures, *suppressed;
-	struct ocu_gauge *batch_records;
+	struct ocu_gauge *batch_records, *collector_up, *collector_behind;
 	struct ocu_histogram *sync;
 	struct ocu_counter *accepted[OCU_COMP_COUNT], *refused[OCU_COMP_COUNT], *shaped[OCU_COMP_COUNT];
 } m;
@@ -23,6 +23,10 @@ void metrics_init(void)
 	m.suppressed = ocu_counter("ocu_auditd_own_events_suppressed_total", NULL,
 	                           "Own events counted instead of written");
 	m.batch_records = ocu_gauge("ocu_auditd_batch_records", NULL, "Records in the last group commit");
+	m.collector_up = ocu_gauge("ocu_auditd_collector_connected", NULL,
+	                           "1 while the collector of syslog_address is connected");
+	m.collector_behind = ocu_gauge("ocu_auditd_collector_behind_records", NULL,
+	                               "Durable records that the collector does not have yet");
 	m.sync = ocu_histogram("ocu_auditd_sync_seconds", NULL, "Duration of fdatasync");
 	for (int c = 1; c < OCU_COMP_COUNT; c++) {
 		char label[64];
@@ -79,4 +83,12 @@ void metrics_shaped(enum ocu_component c)
 void metrics_suppressed(uint64_t own_events)
 {
 	add(m.suppressed, own_events);
+}
+
+void metrics_forward(bool connected, uint64_t sent, uint64_t durable)
+{
+	if (!m.collector_up)
+		return;
+	ocu_gauge_set(m.collector_up, connected);
+	ocu_gauge_set(m.collector_behind, sent < durable ? (int64_t)(durable - sent) : 0);
 }

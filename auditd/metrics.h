@@ -2,6 +2,7 @@
 #ifndef AUDITD_METRICS_H
 #define AUDITD_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libocu/peer.h"
@@ -13,6 +14,9 @@ void metrics_failure(void); /* a batch, seal or trim that could not be written *
 void metrics_accepted(enum ocu_component c, uint64_t events);
 void metrics_refused(enum ocu_component c);
 void metrics_shaped(enum ocu_component c);
-void metrics_suppressed(uint64_t own_events); /* own events that were counted instead of written */
+void metrics_suppressed(uint64_t own_events);
+/* Of the collector: whether it is connected, and how far it is behind. */
+void metrics_forward(bool connected, uint64_t sent,
+                     uint64_t durable); /* own events that were counted instead of written */
 
 #endif

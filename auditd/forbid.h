@@ -1,0 +1,10 @@
+/* forbid: system calls that this process will never make again. */
+#ifndef AUDITD_FORBID_H
+#define AUDITD_FORBID_H
+
+struct ocu_error;
+
+/* calls: SCMP_SYS() numbers, ended by -1. They fail with EPERM from here on, in every thread made later. */
+int forbid_calls(const int *calls, struct ocu_error *err);
+
+#endif
