@@ -75,10 +75,12 @@ deb: all  ## build Debian packages for this release into build/debs
 check-deb: $(BUILD)/.deps-deploy all sandbox-image  ## the packages: the same twice, installed, booted with systemd, used, purged
 	@OCU_IMAGES=$(OCU_IMAGES) tests/deploy/debs $(BUILD)/bin
 
-.PHONY: check-deploy build-base
+.PHONY: check-deploy build-base full-root
 build-base:
 	@deploy/images/build-base >/dev/null
-check-deploy: $(BUILD)/.deps-deploy all support sandbox-image build-base $(CLIENTS)/node_modules/.stamp  ## the deployments: images, Compose (T=file, K=expression)
+full-root:
+	@deploy/full/build-full-root >/dev/null
+check-deploy: $(BUILD)/.deps-deploy all support sandbox-image build-base full-root $(CLIENTS)/node_modules/.stamp  ## the deployments: images, Compose (T=file, K=expression)
 	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/deploy/$(T),$(wildcard tests/deploy/test_*.py))
 
 include $(wildcard tests/deploy/*.mk)

@@ -33,6 +33,7 @@ MATRIX = {
         "operatord": {"image": {"repository": "ocu/operatord"}, "podAnnotations": {"team": "sre"},
                       "config": {"egress_rung": "passthrough", "egress_allow": [{"host": "example.com", "ports": [443]}], "memory": "512MiB"}},
         "sandboxd": {"image": {"repository": "ocu/sandboxd"}, "seccompProfile": "profiles/ocu.json", "config": {"runtime": "crun"}},
+        "collector": {"address": "siem.bank.example:6514", "secret": "siem", "clientCertificate": True, "peers": [{"ipBlock": {"cidr": "10.9.0.0/16"}}]},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True},
     },
     "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}}},

@@ -87,15 +87,15 @@ class Docker:
 
 
 class Project:
-    def __init__(self, docker, upstream, name="ocu", folder=ROOT / "deploy/compose", **env):
-        self.docker, self.name, self.folder = docker, name, folder
+    def __init__(self, docker, upstream, name="ocu", folder=ROOT / "deploy/compose", options=(), **env):
+        self.docker, self.name, self.folder, self.options = docker, name, folder, options
         self.env = {**docker.env, "OCU_CALLER": "alice", "OCU_EGRESS_RUNG": "passthrough",
                     "OCU_EGRESS_ALLOW": json.dumps(upstream.config["operatord"]["egress_allow"]),
                     "OCU_RESOLVERS": json.dumps(upstream.config["egressd"]["resolvers"]), **env}
 
     def compose(self, *args, **kw):
         program = ["docker", "compose"] if os.path.exists(PLUGIN) else ["docker-compose"]
-        return run([*program, "-p", self.name, *args], cwd=self.folder, env={**self.env, **kw.pop("env", {})},
+        return run([*program, *self.options, "-p", self.name, *args], cwd=self.folder, env={**self.env, **kw.pop("env", {})},
                    timeout=300, **kw)
 
     def __enter__(self):

@@ -68,6 +68,10 @@ def test_the_validation_does_refuse(change, says):
     ({"compute": {"nodes": [{"hostname": "a"}, {"hostname": "b"}]}}, "names 2 nodes: it must name exactly one"),
     ({"pki": {"source": "certManager"}}, "pki.certManager.issuer"),
     ({"operatord": {"image": {"repository": "x"}, "config": {"profile": "untrusted"}}}, "permits no sandbox tier"),
+    ({"collector": {"address": "siem:6514", "peers": chart.PEER}}, "collector.secret"),
+    ({"collector": {"address": "siem:6514", "secret": "siem"}}, "collector.peers"),
+    ({"collector": {"address": "siem"}}, "collector.address"),
+    ({"auditd": {"image": {"repository": "x"}, "config": {"syslog_address": "siem:6514"}}}, "syslog_address is not allowed"),
 ])
 def test_values_that_are_wrong_are_refused(values, says):
     p = template(values, check=False)

@@ -18,7 +18,7 @@ DESIGN = {
     ("egressd", "operatord"): {FEED, PULL}, ("egressd", "auditd"): {AUDIT},
     ("test", "gateway"): {8080},
 }
-PORTS = {22, 53, 443, 2379, 6443, 8080, 8443, 9190, 9191, 9192, 9193, 9194, 9195, 9201, FEED, PULL, 9301, 9302, 9401, 9443, 9444, 9501, AUDIT,
+PORTS = {22, 53, 443, 2379, 6443, 6514, 8080, 8443, 9190, 9191, 9192, 9193, 9194, 9195, 9201, FEED, PULL, 9301, 9302, 9401, 9443, 9444, 9501, AUDIT,
          9602, 10250}
 FACES = {"mcp": ("gateway", {8080}), "files": ("brokerd", {8443}), "operator": ("operatord", {9443, 9444}), "auditor": ("auditd", {9602})}
 NAMES = Endpoint("dns", {"k8s-app": "kube-dns"}, "kube-system")
@@ -93,6 +93,8 @@ def test_faces_are_open_to_who_is_named_and_nobody_else():
     office, policies = Endpoint("office", address="10.1.2.3"), of_kind(objects, "NetworkPolicy")
     ends = world(objects)
     assert {(e.name, n) for e in ends.values() for n in PORTS if reaches(policies, office, e, n)} == {("operatord", 9443), ("operatord", 9444)}
+    siem = Endpoint("siem", address="10.9.1.1")
+    assert {(e.name, n) for e in ends.values() for n in PORTS if e.name != "keys" and reaches(policies, e, siem, n)} == {("auditd", 6514)}
     # Only the edge goes out, and not to what is inside.
     abroad = {pair for pair in out if pair[1] not in ("dns",) and pair[0] != "keys"}
     assert abroad == {("egressd", "internet")}

@@ -10,6 +10,14 @@
 {{- $own := dict "trust_domain" $r.Values.trustDomain "metrics_listen" (printf "0.0.0.0:%d" (int (index $p .name "metrics"))) -}}
 {{- if eq .name "auditd" -}}
 {{- $own = merge $own (dict "rpc_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.auditd.rpc)) "auditor_listen" (printf "0.0.0.0:%d" (int $p.auditd.auditor))) -}}
+{{- with $r.Values.collector -}}
+{{- if .address -}}
+{{- $own = merge $own (dict "syslog_address" .address "syslog_server_name" .serverName "syslog_ca" "/etc/ocu/collector/ca.crt" "syslog_hostname" .hostname "syslog_facility" .facility) -}}
+{{- if .clientCertificate -}}
+{{- $own = merge $own (dict "syslog_cert" "/etc/ocu/collector/tls.crt" "syslog_key" "/etc/ocu/collector/tls.key") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $own "audit_url" $url.audit -}}
 {{- end -}}

@@ -43,6 +43,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if ne $n 1 }}{{ fail (printf "compute.nodes names %d nodes: it must name exactly one. operatord of this version drives one sandboxd, one brokerd and one egressd; a second node would never get a session" $n) }}{{ end -}}
 {{- if ne (.Values.operatord.config.profile | default "trusted_operator") "trusted_operator" }}{{ fail (printf "operatord.config.profile is %s: it permits no sandbox tier that this version has (runc); only trusted_operator does" .Values.operatord.config.profile) }}{{ end -}}
 {{- if and (eq .Values.pki.source "certManager") (not .Values.pki.certManager.issuer) }}{{ fail "pki.source is certManager: name the issuer in pki.certManager.issuer" }}{{ end -}}
+{{- with .Values.collector -}}
+{{- if and .address (not .secret) }}{{ fail "collector.address is set: name the secret with the collector's ca.crt in collector.secret; there is no syslog without TLS" }}{{ end -}}
+{{- if and .address (not .peers) }}{{ fail "collector.address is set: say in collector.peers where the collector is; auditd may connect to nothing else" }}{{ end -}}
+{{- end -}}
 {{- $sizes := dict "fullname" (include "ocu.fullname" .) "pki.prefix" (include "ocu.pki" .) -}}
 {{- range $what, $name := $sizes }}{{ if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}{{ fail (printf "%s is %q: lower-case letters, digits and dashes, beginning with a letter" $what $name) }}{{ end }}{{ end -}}
 {{- end }}

@@ -145,6 +145,9 @@ spec:
         - {name: pki, mountPath: /etc/ocu/pki, readOnly: true}
         - {name: state, mountPath: /var/lib/ocu}
         - {name: run, mountPath: /run/ocu}
+        {{- if and (eq .name "auditd") .root.Values.collector.address }}
+        - {name: collector, mountPath: /etc/ocu/collector, readOnly: true}
+        {{- end }}
         {{- if has .name (list "brokerd" "egressd") }}
         - {name: handover-{{ .name }}, mountPath: /run/ocu/handover/{{ .name }}}
         {{- end }}
@@ -155,6 +158,18 @@ spec:
     - {{ include "ocu.pkiVolume" . | nindent 6 | trim }}
     - name: run
       emptyDir: {medium: Memory, sizeLimit: 128Mi}
+    {{- if and (eq .name "auditd") .root.Values.collector.address }}
+    - name: collector
+      secret:
+        secretName: {{ .root.Values.collector.secret }}
+        defaultMode: 0400
+        items:
+          - {key: ca.crt, path: ca.crt}
+          {{- if .root.Values.collector.clientCertificate }}
+          - {key: tls.crt, path: tls.crt}
+          - {key: tls.key, path: tls.key}
+          {{- end }}
+    {{- end }}
     {{- if eq .where "compute" }}
     - name: state
       persistentVolumeClaim: {claimName: {{ include "ocu.fullname" .root }}-{{ .name }}}
