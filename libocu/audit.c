@@ -199,7 +199,8 @@ static void batch_send(struct batch *b, bool connected)
 	Ocu__Audit__AppendRequest req = OCU__AUDIT__APPEND_REQUEST__INIT;
 	struct ocu_error err = {0};
 	uint64_t age = ocu_mono_ms() - b->entries[0]->since_ms;
-	uint64_t limit = patience(connected);
+	uint64_t limit =
+	    connected ? COMMIT_MS : UNREACHABLE_MS + COMMIT_MS; /* the call gives up connecting by itself */
 
 	req.n_events = b->count;
 	req.events = b->events;

@@ -22,7 +22,13 @@
 #include "proto/denylist.pb-c.h"
 #include "proto/methods.h"
 
-enum { STALE_DEFAULT_MS = 30000, PULL_EVERY_MS = 2000, PULL_DEADLINE_MS = 1500, HISTORY_MAX = 64 };
+enum {
+	STALE_DEFAULT_MS = 30000,
+	PULL_EVERY_MS = 2000,
+	PULL_DEADLINE_MS = 1500,
+	PULL_ALL_MS = 10000,
+	HISTORY_MAX = 64
+};
 
 struct ocu_denylist {
 	struct ocu_denylist_opts o;
@@ -150,8 +156,8 @@ static void pull_list(struct ocu_denylist *d)
 
 		req.epoch = ask;
 		req.version = (char *)OCU_VERSION;
-		if (ocu_rpc_call(d->client, &ocu_m_denylist_pull, &req.base, &reply, PULL_DEADLINE_MS, NULL,
-		                 NULL) != 0)
+		if (ocu_rpc_call(d->client, &ocu_m_denylist_pull, &req.base, &reply,
+		                 ask ? PULL_DEADLINE_MS : PULL_ALL_MS, NULL, NULL) != 0)
 			return;
 		rv = take_list(d, (Ocu__Denylist__PullReply *)reply, ask);
 		protobuf_c_message_free_unpacked(reply, NULL);

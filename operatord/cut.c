@@ -7,7 +7,7 @@
 #include "operatord/control.h"
 #include "proto/methods.h"
 
-enum { DROP_MS = 2000, STOP_MS = 10000, STOP_MANY_MS = 25000 };
+enum { DROP_MS = 2000, STOP_MS = 10000, MANY_MS = 25000 };
 
 struct window {
 	pthread_mutex_t lock;
@@ -59,8 +59,8 @@ static void ask(struct ocu_rpc_client *client, const struct ocu_rpc_method *m, c
 		settle(t, &failure);
 }
 
-static void ask_both(struct control *c, const struct session *s, uint32_t stop_ms, const char *trace,
-                     struct ticket tickets[2])
+static void ask_both(struct control *c, const struct session *s, uint32_t drop_ms, uint32_t stop_ms,
+                     const char *trace, struct ticket tickets[2])
 {
 	Ocu__Edge__DropRequest drop = OCU__EDGE__DROP_REQUEST__INIT;
 	Ocu__Control__StopRequest stop = OCU__CONTROL__STOP_REQUEST__INIT;
@@ -68,7 +68,7 @@ static void ask_both(struct control *c, const struct session *s, uint32_t stop_m
 	drop.session_id = stop.session_id = (char *)s->session_id;
 	drop.reason = stop.reason = (char *)s->reason;
 	stop.killed = true;
-	ask(c->peers.egressd_revoke, &ocu_m_edge_drop, &drop.base, DROP_MS, trace, &tickets[0]);
+	ask(c->peers.egressd_revoke, &ocu_m_edge_drop, &drop.base, drop_ms, trace, &tickets[0]);
 	ask(c->peers.sandboxd_revoke, &ocu_m_control_stop, &stop.base, stop_ms, trace, &tickets[1]);
 }
 
@@ -88,7 +88,8 @@ void cut_all(struct control *c, const struct session *list, size_t n, const char
 		ret[i] = (struct cut){0};
 		tickets[slot][0] = (struct ticket){&w, &ret[i].drop};
 		tickets[slot][1] = (struct ticket){&w, &ret[i].stop};
-		ask_both(c, &list[i], n > 1 ? STOP_MANY_MS : STOP_MS, trace, tickets[slot]);
+		ask_both(c, &list[i], n > 1 ? MANY_MS : DROP_MS, n > 1 ? MANY_MS : STOP_MS, trace,
+		         tickets[slot]);
 	}
 	wait_for(&w, 0);
 }

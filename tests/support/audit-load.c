@@ -6,6 +6,7 @@
  * {"acknowledged","refused","per_s","p99_us","reason"}.
  */
 #include <getopt.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -223,6 +224,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ocu-audit-load: %s\n", err.text);
 		return 1;
 	}
+	for (uint64_t end = ocu_mono_ms() + 60000; !ocu_audit_healthy(l.audit) && ocu_mono_ms() < end;)
+		poll(NULL, 0, 10);
 	int rc = run(&l);
 	ocu_audit_stop(l.audit);
 	ocu_identity_free(id);
