@@ -228,7 +228,9 @@ def test_each_daemon_gets_its_own_keys_and_no_others(row):
         if name in DAEMONS and row == "cert-manager":
             assert got == {f"{prefix}-{name}": {"token.key"} | OWN.get(name, set()), f"{full}-{name}-tls": {"ca.crt", "tls.crt", "tls.key"}}
         elif name in DAEMONS:
-            assert got == {f"{prefix}-{name}": {"cert.pem", "key.pem", "token.key"} | OWN.get(name, set())}
+            collector = MATRIX[row].get("collector") if name == "auditd" else None
+            assert got == {f"{prefix}-{name}": {"cert.pem", "key.pem", "token.key"} | OWN.get(name, set()),
+                           **({collector["secret"]: {"ca.crt", "tls.crt", "tls.key"}} if collector else {})}
         else:
             assert got == ({f"{prefix}-caller": {"caller.token"}} if name == "test" else {})
     # The CA's key and the operator's are in no pod at all; no object of the chart holds key material.

@@ -388,7 +388,7 @@ static pthread_t stop_in_thread(unsigned *ms)
 
 START_TEST(stopping_waits_for_answers)
 {
-	unsigned ms = 8000;
+	unsigned ms = 60000;
 	own = http_start((struct ocu_httpd_opts){.routes = routes, .finished = on_finished});
 	int fd = http_connect(own), idle = http_connect(own);
 

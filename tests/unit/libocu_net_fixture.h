@@ -194,6 +194,17 @@ static inline struct ocu_rpc_client *net_client(const struct ocu_identity *id, c
 	return c;
 }
 
+/* The same once it is connected: a call waits for that only 2 s. */
+static inline struct ocu_rpc_client *net_connected(const struct ocu_identity *id, const char *url,
+                                                   enum ocu_component peer)
+{
+	struct ocu_rpc_client *c = net_client(id, url, peer);
+	struct ocu_error err = {0};
+
+	ck_assert_msg(ocu_rpc_client_wait(c, 60000, &err) == 0, "%s", err.text);
+	return c;
+}
+
 /* One audit.Head; the result's code. */
 static inline int net_call_head(struct ocu_rpc_client *c, uint32_t deadline_ms, struct ocu_error *err)
 {

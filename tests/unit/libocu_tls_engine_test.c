@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
+#include "libocu/waiting.h"
 #include "libocu/tls_engine.h"
 #include "libocu/tls_frame.h"
 #include "libocu/tls_half_open.h"
@@ -142,7 +143,7 @@ static void doorman_open(struct doorman *d)
 
 	memset(d, 0, sizeof *d);
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->told, NULL);
+	ocu_cond_init(&d->told);
 	o.identity = d->id = net_identity(dir, OCU_COMP_AUDITD);
 	d->server = net_server(&o, d->url);
 }
@@ -156,13 +157,11 @@ static void doorman_close(struct doorman *d)
 /* Returns how many refusals were told in all, at least `want` of them. */
 static unsigned doorman_told(struct doorman *d, unsigned want)
 {
-	struct timespec end;
+	struct timespec end = ocu_after_ms(60000);
 	unsigned got;
 
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += 60;
 	pthread_mutex_lock(&d->lock);
-	while (d->refused < want && pthread_cond_timedwait(&d->told, &d->lock, &end) == 0)
+	while (d->refused < want && ocu_cond_wait_until(&d->told, &d->lock, &end))
 		;
 	got = d->refused;
 	pthread_mutex_unlock(&d->lock);

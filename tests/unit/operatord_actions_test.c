@@ -145,6 +145,17 @@ START_TEST(each_needs_its_own_event)
 }
 END_TEST
 
+/* Sessions end after their kill was answered, and that is an event, too. */
+static void nobody_is_ending(void)
+{
+	for (bool some = true; some;) {
+		char *text = json_dumps(ax_call("GET", "/v1/sessions?all=1", NULL)->json, JSON_COMPACT);
+		ck_assert_ptr_nonnull(text);
+		some = strstr(text, "\"state\":\"ending\"") != NULL;
+		free(text);
+	}
+}
+
 START_TEST(written_first_when_it_can_be)
 {
 	/* Each on its own session, in the order of the table: a kill-all in the middle takes the rest. */
@@ -155,6 +166,7 @@ START_TEST(written_first_when_it_can_be)
 			furnish();
 		else
 			snprintf(victim, sizeof victim, "%s", fx_session("alice", hint));
+		nobody_is_ending();
 		fake_clear(&fx.fake);
 		struct ax_reply *r = ask(&askings[i]);
 		ck_assert_msg(r->status == 200 || r->status == 201, "%s: %d %s",

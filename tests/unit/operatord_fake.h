@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <time.h>
 
+#include "libocu/waiting.h"
 #include "libocu/id.h"
 #include "libocu/json.h"
 #include "libocu/rpc.h"
@@ -76,12 +77,10 @@ static inline void fake_note_locked(struct fake *f, const char *what, const char
 
 static inline bool fake_wait_locked(struct fake *f, const char *prefix)
 {
-	struct timespec end;
+	struct timespec end = ocu_after_ms(100000);
 
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += 100;
 	while (!fake_has_locked(f, prefix))
-		if (pthread_cond_timedwait(&f->changed, &f->lock, &end) != 0)
+		if (!ocu_cond_wait_until(&f->changed, &f->lock, &end))
 			return false;
 	return true;
 }

@@ -38,7 +38,7 @@ static void deny(enum ocu_deny_kind kind, const char *value)
 
 static void until(struct ocu_denylist *d, enum ocu_deny_kind kind, const char *value, int want)
 {
-	uint64_t end = ocu_mono_ms() + 10000;
+	uint64_t end = ocu_mono_ms() + 60000;
 
 	while (ocu_denylist_check(d, kind, value, &err) != want) {
 		ck_assert_msg(ocu_mono_ms() < end, "%s never became %d, is %s", value, want, err.text);
@@ -85,7 +85,7 @@ static int pull_as(enum ocu_component who, Ocu__Denylist__PullReply **ret, uint6
 	ck_assert_int_eq(ocu_rpc_client_new(&client, &o, &err), 0);
 	q.epoch = epoch;
 	int rc =
-	    ocu_rpc_call(client, &ocu_m_denylist_pull, &q.base, (ProtobufCMessage **)ret, 2000, NULL, &err);
+	    ocu_rpc_call(client, &ocu_m_denylist_pull, &q.base, (ProtobufCMessage **)ret, 60000, NULL, &err);
 	ocu_rpc_client_free(client);
 	return rc;
 }
@@ -128,7 +128,7 @@ START_TEST(the_pull_listener_serves_nothing_else)
 	const struct ocu_rpc_client_opts o = {
 	    .url = url, .identity = fx.id[OCU_COMP_GATEWAY], .peer = OCU_COMP_OPERATORD};
 	ck_assert_int_eq(ocu_rpc_client_new(&client, &o, &err), 0);
-	ck_assert_int_eq(ocu_rpc_call(client, &ocu_m_session_route, &q.base, NULL, 2000, NULL, &err),
+	ck_assert_int_eq(ocu_rpc_call(client, &ocu_m_session_route, &q.base, NULL, 60000, NULL, &err),
 	                 OCU_E_UNKNOWN_METHOD);
 	ocu_rpc_client_free(client);
 }

@@ -138,7 +138,7 @@ static inline void fx_open(void)
 	ck_assert_msg(control_connect(&fx.c, &err) == 0, "%s", err.text);
 	ck_assert_msg(feed_start(&fx.c.feed, &fx.c, &err) == 0, "%s", err.text);
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-		ck_assert_msg(ocu_rpc_client_wait(*all[i], 10000, &err) == 0, "%s", err.text);
+		ck_assert_msg(ocu_rpc_client_wait(*all[i], 60000, &err) == 0, "%s", err.text);
 	fx.reconcile = reconcile_new(&fx.c);
 	ck_assert_ptr_nonnull(fx.reconcile);
 }
@@ -167,7 +167,7 @@ static inline void fx_gateway(void)
 	const struct ocu_rpc_client_opts o = {
 	    .url = url, .identity = fx.id[OCU_COMP_GATEWAY], .peer = OCU_COMP_OPERATORD, .inflight = 256};
 	ck_assert_msg(ocu_rpc_client_new(&fx.gateway, &o, &err) == 0, "%s", err.text);
-	ck_assert_msg(ocu_rpc_client_wait(fx.gateway, 10000, &err) == 0, "%s", err.text);
+	ck_assert_msg(ocu_rpc_client_wait(fx.gateway, 60000, &err) == 0, "%s", err.text);
 }
 
 static inline void fx_keys_and_fakes(void)
@@ -175,7 +175,7 @@ static inline void fx_keys_and_fakes(void)
 	memset(&fx, 0, sizeof fx);
 	ocu_log_init("operatord", OCU_LOG_ERROR);
 	pthread_mutex_init(&fx.fake.lock, NULL);
-	pthread_cond_init(&fx.fake.changed, NULL);
+	ocu_cond_init(&fx.fake.changed);
 	fx.fake.tier = "runc";
 	fx_keys();
 	fx_serve(OCU_COMP_AUDITD, fake_auditd);

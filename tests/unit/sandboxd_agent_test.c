@@ -171,7 +171,7 @@ START_TEST(answers_in_any_order)
 	uint64_t id[10];
 	struct peer p;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	for (int i = 0; i < 10; i++)
 		id[i] = run(&p, &o[i], 1 << 20, 5000);
@@ -194,7 +194,7 @@ START_TEST(a_guests_own_errors_are_its_own)
 	struct outcome o = {0}, o2 = {0};
 	struct peer p;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	r.id = run(&p, &o, 100, 5000);
 	r.code = OCU__AGENT__CODE__NOT_FOUND;
@@ -233,7 +233,7 @@ START_TEST(garbage_ends_the_guest)
 	Ocu__Agent__Request r = OCU__AGENT__REQUEST__INIT;
 	struct peer p;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	ck_assert_uint_eq(run(&p, &o, 1 << 20, 60000), 1);
 	say(&p, garbage[_i].bytes, garbage[_i].len);
@@ -253,9 +253,9 @@ START_TEST(silence_ends_the_guest)
 	struct outcome o = {0}, other = {0};
 	struct peer p, good;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
-	open_peer(&good, 5000);
+	open_peer(&good, 60000);
 	greet(&good);
 	run(&p, &o, 100, 300);
 	ck_lost(&p, &o, OCU_E_TIMEOUT);
@@ -276,7 +276,7 @@ START_TEST(no_hello_is_silence_too)
 	wait_until(&p.hello.calls, 1);
 	ck_assert_int_eq(p.hello.code, OCU_E_TIMEOUT);
 	close_peer(&p);
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	close(p.guest);
 	wait_until(&p.hello.calls, 1);
 	ck_assert_int_eq(p.hello.code, OCU_E_SESSION_GONE);
@@ -289,7 +289,7 @@ START_TEST(the_end_of_the_guest_ends_its_calls)
 	struct outcome o[20] = {0};
 	struct peer p;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	for (int i = 0; i < 20; i++)
 		run(&p, &o[i], 100, 60000);
@@ -309,7 +309,7 @@ START_TEST(a_cut_says_why)
 	struct peer p;
 	char byte;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	run(&p, &o, 100, 60000);
 	agent_cut(p.agent, OCU_E_SESSION_DENIED, "stopped");
@@ -336,7 +336,7 @@ START_TEST(calls_and_bytes_under_way_are_bounded)
 	struct peer p;
 	int n = 0, rc;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	/* A guest that does not read. */
 	c.content.len = 900000;
@@ -357,7 +357,7 @@ START_TEST(calls_and_bytes_under_way_are_bounded)
 	for (int i = 0; i < n; i++)
 		ck_assert_int_eq(o[i].calls, 1);
 	memset(o, 0, sizeof o);
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	for (n = 0; n < AGENT_CALLS_MAX; n++)
 		run(&p, &o[n], 10, 60000);
@@ -375,7 +375,7 @@ START_TEST(too_large_a_request_is_refused_here)
 	struct outcome o = {0};
 	struct peer p;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
 	c.content.len = FRAME_REQUEST_MAX;
 	c.content.data = calloc(1, c.content.len);
@@ -400,7 +400,7 @@ START_TEST(memory_follows_what_has_arrived)
 
 	getrusage(RUSAGE_SELF, &before);
 	for (int i = 0; i < 100; i++) {
-		open_peer(&p[i], 5000);
+		open_peer(&p[i], 60000);
 		greet(&p[i]);
 		run(&p[i], &o[i], FRAME_REPLY_MAX, 60000);
 		say(&p[i], header, sizeof header);
@@ -430,9 +430,9 @@ START_TEST(a_flood_is_cut_off_at_once)
 	struct outcome o = {0};
 	pthread_t t;
 
-	open_peer(&p, 5000);
+	open_peer(&p, 60000);
 	greet(&p);
-	open_peer(&good, 5000);
+	open_peer(&good, 60000);
 	greet(&good);
 	pthread_create(&t, NULL, flood, &p);
 	wait_until(&p.lost, 1);
@@ -452,7 +452,7 @@ static void *churn_open(void *arg)
 	for (int i = 0; i < 200; i++) {
 		struct peer p;
 
-		open_peer(&p, 5000);
+		open_peer(&p, 60000);
 		if (i % 2)
 			close(p.guest);
 		agent_close(p.agent);

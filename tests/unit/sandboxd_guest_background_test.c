@@ -132,7 +132,7 @@ static uint64_t read_until(uint32_t id, uint64_t offset, const char *want)
 	size_t len = 0;
 
 	while (!strstr(text, want)) {
-		Ocu__Agent__Reply *r = read_at(id, 1, offset, 1024, 5000);
+		Ocu__Agent__Reply *r = read_at(id, 1, offset, 1024, 60000);
 
 		ck_assert_int_eq(r->code, 0);
 		ck_assert_msg(r->read->data.len > 0, "\"%s\" never came; there was \"%s\"", want, text);
@@ -163,15 +163,15 @@ START_TEST(reads_by_offset)
 	guest_free(r);
 	ck_assert_int_eq(write_to(id, "line\n", 0), 5);
 	ck_assert_uint_eq(read_until(id, 4, "two line\n"), 13);
-	r = wait_for(id, 5000);
+	r = wait_for(id, 60000);
 	ck_assert(r->wait->exited);
 	ck_assert_uint_eq(r->wait->exit_code, 0);
 	guest_free(r);
-	r = read_at(id, 1, 13, 100, 5000);
+	r = read_at(id, 1, 13, 100, 60000);
 	ck_assert_uint_eq(r->read->data.len, 0);
 	ck_assert(r->read->eof);
 	guest_free(r);
-	r = read_at(id, 2, 0, 100, 5000);
+	r = read_at(id, 2, 0, 100, 60000);
 	ck_assert(guest_said(&r->read->data, "bad\n"));
 	ck_assert(r->read->eof);
 	guest_free(r);
@@ -185,12 +185,12 @@ START_TEST(a_ring_keeps_the_last_and_says_what_is_gone)
 {
 	/* Lines of 16 bytes, numbered; 4 MiB of them. */
 	uint32_t id = start("seq -f '%015.0f' 0 262143", 0);
-	Ocu__Agent__Reply *r = wait_for(id, 20000);
+	Ocu__Agent__Reply *r = wait_for(id, 60000);
 	const uint64_t total = 262144ull * 16;
 
 	ck_assert(r->wait->exited);
 	guest_free(r);
-	r = read_at(id, 1, 0, 1 << 20, 5000);
+	r = read_at(id, 1, 0, 1 << 20, 60000);
 	ck_assert_uint_eq(r->read->dropped, total - PROC_RING);
 	ck_assert_uint_eq(r->read->offset, total - PROC_RING);
 	ck_assert_uint_eq(r->read->data.len, PROC_RING);
@@ -207,13 +207,14 @@ END_TEST
 
 START_TEST(a_read_waits_for_its_first_byte)
 {
-	uint32_t id = start("sleep 0.5; echo late", 0);
+	uint32_t id = start("read x; echo late", 0);
 	Ocu__Agent__Reply *r = read_at(id, 1, 0, 100, 100);
 
 	ck_assert_uint_eq(r->read->data.len, 0);
 	ck_assert(!r->read->eof);
 	guest_free(r);
-	r = read_at(id, 1, 0, 100, 10000);
+	ck_assert_int_eq(write_to(id, "now\n", 0), 4);
+	r = read_at(id, 1, 0, 100, 60000);
 	ck_assert(guest_said(&r->read->data, "late\n"));
 	guest_free(r);
 }
@@ -221,13 +222,13 @@ END_TEST
 
 START_TEST(a_wait_has_its_time)
 {
-	uint32_t id = start("sleep 30", 0);
+	uint32_t id = start("exec sleep 300", 0);
 	Ocu__Agent__Reply *r = wait_for(id, 50);
 
 	ck_assert(!r->wait->exited);
 	guest_free(r);
 	ck_assert_int_eq(signal_to(id, SIGTERM), 0);
-	r = wait_for(id, 5000);
+	r = wait_for(id, 60000);
 	ck_assert(r->wait->exited);
 	ck_assert_uint_eq(r->wait->signal, SIGTERM);
 	ck_assert_uint_eq(r->wait->exit_code, 143);
@@ -245,14 +246,14 @@ START_TEST(input_ends_when_told)
 	ck_assert_int_eq(write_to(id, "some ", 0), 5);
 	ck_assert_int_eq(write_to(id, "more\n", 1), 5);
 	read_until(id, 0, "some more\nend\n");
-	guest_free(wait_for(id, 5000));
+	guest_free(wait_for(id, 60000));
 	ck_assert_int_eq(write_to(id, "x", 0), -(int)OCU__AGENT__CODE__WRONG_STATE);
 }
 END_TEST
 
 START_TEST(input_nobody_reads_is_bounded)
 {
-	uint32_t id = start("sleep 8", 0);
+	uint32_t id = start("exec sleep 300", 0);
 	char *big = malloc(200001);
 	int accepted = 0, n;
 
@@ -281,7 +282,7 @@ START_TEST(a_terminal_is_one)
 	ck_assert_int_eq(resize(id, 40, 120), 0);
 	read_until(id, 0, "40 120\r\n");
 	ck_assert_int_eq(resize(id, 0, 120), OCU__AGENT__CODE__PARAMS);
-	guest_free(wait_for(id, 5000));
+	guest_free(wait_for(id, 60000));
 }
 END_TEST
 
@@ -294,11 +295,11 @@ START_TEST(a_terminal_interrupts)
 	ck_assert_int_eq(write_to(id, "hi\n", 0), 3);
 	read_until(id, 0, "hi\r\nhi\r\n");
 	ck_assert_int_eq(write_to(id, "\003", 0), 1);
-	r = wait_for(id, 5000);
+	r = wait_for(id, 60000);
 	ck_assert(r->wait->exited);
 	ck_assert_uint_eq(r->wait->signal, SIGINT);
 	guest_free(r);
-	r = read_at(id, 1, 0, 100, 5000);
+	r = read_at(id, 1, 0, 100, 60000);
 	ck_assert(r->read->eof);
 	guest_free(r);
 }
@@ -312,8 +313,8 @@ START_TEST(unknown_ones_are_said)
 	guest_free(r);
 	ck_assert_int_eq(signal_to(77, 9), OCU__AGENT__CODE__NOT_FOUND);
 	ck_assert_int_eq(write_to(77, "x", 0), -(int)OCU__AGENT__CODE__NOT_FOUND);
-	ck_assert_int_eq(resize(start("sleep 9", 0), 10, 10), OCU__AGENT__CODE__WRONG_STATE);
-	r = read_at(start("sleep 9", 0), 3, 0, 1, 0);
+	ck_assert_int_eq(resize(start("exec sleep 300", 0), 10, 10), OCU__AGENT__CODE__WRONG_STATE);
+	r = read_at(start("exec sleep 300", 0), 3, 0, 1, 0);
 	ck_assert_int_eq(r->code, OCU__AGENT__CODE__PARAMS);
 	guest_free(r);
 }
@@ -323,15 +324,15 @@ START_TEST(the_table_is_bounded)
 {
 	Ocu__Agent__Request r = OCU__AGENT__REQUEST__INIT;
 	Ocu__Agent__Start s = OCU__AGENT__START__INIT;
-	char *argv[] = {(char *)"sleep", (char *)"8"};
+	char *argv[] = {(char *)"sleep", (char *)"300"};
 	Ocu__Agent__Reply *reply;
 	uint32_t ended = start("true", 0);
 
-	guest_free(wait_for(ended, 5000));
+	guest_free(wait_for(ended, 60000));
 	for (int i = 1; i < PROC_TABLE_MAX; i++)
-		start("exec sleep 8", 0);
+		start("exec sleep 300", 0);
 	/* The one that has ended gives way. */
-	start("exec sleep 8", 0);
+	start("exec sleep 300", 0);
 	reply = wait_for(ended, 0);
 	ck_assert_int_eq(reply->code, OCU__AGENT__CODE__NOT_FOUND);
 	guest_free(reply);
@@ -353,7 +354,7 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 300);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, reads_by_offset);
 	tcase_add_test(t, a_ring_keeps_the_last_and_says_what_is_gone);
