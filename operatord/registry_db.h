@@ -39,9 +39,12 @@
 	X(SESSION_ENDING, "UPDATE sessions SET state = 3, reason = ? WHERE session_id = ? AND state < 3")    \
 	X(SESSION_ENDED, "UPDATE sessions SET state = 4, ended_ms = ? WHERE session_id = ? AND state = 3")   \
 	X(SESSION_TOKEN, "UPDATE sessions SET token_mono = ? WHERE session_id = ?")                          \
-	X(SESSION_LIST,                                                                                      \
-	  "SELECT " SESSION_COLUMNS " FROM sessions s WHERE session_id > ?1 AND (?2 = 0 OR state < 4) "      \
-	  "AND (?3 IS NULL OR caller = ?3) ORDER BY session_id LIMIT ?4")                                    \
+	X(SESSION_LIST, "SELECT " SESSION_COLUMNS " FROM sessions s WHERE session_id > ?1 "                  \
+	                "AND (?2 IS NULL OR caller = ?2) ORDER BY session_id LIMIT ?3")                      \
+	/* Asked every second, and what has ended is kept for a day: by the index of what has not. */        \
+	X(SESSION_LIST_LIVE,                                                                                 \
+	  "SELECT " SESSION_COLUMNS " FROM sessions s INDEXED BY sessions_state WHERE state < 4 "            \
+	  "AND session_id > ?1 AND (?2 IS NULL OR caller = ?2) ORDER BY session_id LIMIT ?3")                \
 	X(SESSION_PRUNE, "DELETE FROM sessions WHERE state = 4 AND ended_ms < ? AND NOT EXISTS "             \
 	                 "(SELECT 1 FROM denylist d WHERE d.kind = 1 AND d.value = session_id)")             \
 	X(PRUNABLE,                                                                                          \

@@ -262,8 +262,8 @@ int registry_session_list(struct registry *r, const struct session_filter *f, st
 	int row;
 
 	registry_enter(r);
-	sqlite3_stmt *st = registry_bind(r, ST_SESSION_LIST, "sisi", f->after ? f->after : "",
-	                                 (int64_t)f->live, f->caller, (int64_t)f->limit);
+	sqlite3_stmt *st = registry_bind(r, f->live ? ST_SESSION_LIST_LIVE : ST_SESSION_LIST, "ssi",
+	                                 f->after ? f->after : "", f->caller, (int64_t)f->limit);
 	while ((row = registry_row(r, st, err)) == 1) {
 		if (count == room) {
 			room = room ? room * 2 : 16;
