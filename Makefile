@@ -76,8 +76,8 @@ run: $(BUILD)/.deps-run  ## install what is missing, build, and serve a whole de
 	@$(SUB) -j2 all && exec deploy/solo/run --bin $(abspath $(BUILD))/bin
 
 check: $(BUILD)/.deps-test  ## install what is missing and run every test
-	@$(SUB) -j2 all support && $(SUB) check-layout reference-check && $(SUB) -j2 check-unit && $(SUB) check-integration && $(SUB) check-helm && \
-	 $(SUB) FUZZ_SECONDS=3 fuzz && $(SUB) trace | tail -1
+	@$(SUB) -j2 all support && $(SUB) check-layout reference-check && $(SUB) -j2 check-unit && $(SUB) check-integration && \
+	 $(SUB) -j2 FUZZ_SECONDS=3 check-helm fuzz && $(SUB) trace | tail -1
 
 asan: $(BUILD)/.deps-test  ## unit tests under AddressSanitizer and UBSan
 	@$(call SAN_SUB,asan,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined) -j2 check-unit

@@ -5,6 +5,7 @@ PROTO_C       := $(PROTO_SRC:%.proto=$(BUILD)/gen/%.pb-c.c)
 PROTO_OBJ     := $(PROTO_SRC:%.proto=$(BUILD)/gen/%.pb-c.o)
 
 $(BUILD)/gen/%.pb-c.h $(BUILD)/gen/%.pb-c.c: %.proto
+	@command -v protoc-c >/dev/null || { echo "protoc-c is missing: run make deps (as root) first" >&2; exit 1; }
 	@mkdir -p $(@D); echo "  PROTO $<"
 	@protoc-c --c_out=$(BUILD)/gen -I. $<
 
