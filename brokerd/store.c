@@ -61,7 +61,7 @@ int store_open(struct store **ret, const char *path, struct ocu_error *err)
 	pthread_mutex_init(&s->sweeping, NULL);
 	s->trash = -1;
 	s->root = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->root < 0) {
+	if (s->root < 0 || faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0) {
 		int e = errno;
 		store_close(s);
 		return ocu_error_errno(err, OCU_E_IO, e, "volume_dir %s", path);

@@ -282,6 +282,9 @@ static int open_database(struct registry *r, const char *dir, struct ocu_error *
 	if (snprintf(path, sizeof path, "%s/registry.db", dir) >= (int)sizeof path ||
 	    asprintf(&r->reserve_path, "%s/registry.reserve", dir) < 0)
 		return ocu_error_set(err, OCU_E_NOMEM, "registry path");
+	/* SQLite would say of a read-only folder that it cannot lock. */
+	if (faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) < 0)
+		return ocu_error_errno(err, OCU_E_IO, errno, "%s", dir);
 	if (sqlite3_open_v2(path, &r->db,
 	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 	                        SQLITE_OPEN_NOFOLLOW,
