@@ -29,6 +29,7 @@ struct reconcile {
 	struct housekeeping keep;
 	struct view view;
 	bool tier_seen;
+	bool silent; /* a guest has not taken its token in this round */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -95,8 +96,10 @@ static void look_at_active(struct reconcile *r, struct session *s, int64_t now)
 	}
 	if (r->view.edges && !view_edge(&r->view, s->session_id))
 		renew_edge(c, s);
-	if (now - s->token_mono >= c->cfg.session_token_ttl_ms / 2)
-		renew_token(c, s, now);
+	/* One guest that does not answer in each round: a caller's silent ones must not hold up everybody's
+	 * limits. It is asked again after a while, so the others have their turn. */
+	if (!r->silent && now - s->token_mono >= c->cfg.session_token_ttl_ms / 2)
+		r->silent = renew_token(c, s, now) != 0;
 }
 
 /* The row as it is now. Whoever held it when the rows were read may have finished with it since. */
@@ -166,6 +169,7 @@ int reconcile_once(struct reconcile *r, struct ocu_error *err)
 		look_at_tier(r);
 	/* Before any end is begun below: what ends after the lists were made would look like nobody's. */
 	orphans_stop(c, &r->view);
+	r->silent = false;
 	for (size_t i = 0; i < n; i++)
 		look_at(r, &list[i], now);
 	free(list);

@@ -8,6 +8,8 @@
 #include "operatord/evidence.h"
 #include "operatord/mint.h"
 
+#define AGAIN_MS 30000
+
 static int record(struct control *c, enum action_id action, const struct session *s, const char *trace,
                   struct ocu_error *err)
 {
@@ -16,7 +18,18 @@ static int record(struct control *c, enum action_id action, const struct session
 	return evidence_commit(c->audit, action, &f, err);
 }
 
-void renew_token(struct control *c, const struct session *s, int64_t now_mono)
+/* The token counts as made so long ago that it is due again only after a while. */
+static void put_off(struct control *c, const struct session *s, int64_t now_mono)
+{
+	const int64_t due = c->cfg.session_token_ttl_ms / 2, again = c->cfg.session_token_ttl_ms / 4;
+	struct ocu_error err = {0};
+
+	if (registry_session_token_minted(c->registry, s->session_id,
+	                                  now_mono - due + (again < AGAIN_MS ? again : AGAIN_MS), &err))
+		ocu_log_error(OCU_LOG_WARN, "session.token_not_renewed", NULL, &err);
+}
+
+int renew_token(struct control *c, const struct session *s, int64_t now_mono)
 {
 	OCU_FREE char *jwt = NULL;
 	struct ocu_error err = {0};
@@ -31,8 +44,11 @@ void renew_token(struct control *c, const struct session *s, int64_t now_mono)
 		rc = peers_sandbox_token(&c->peers, s->session_id, jwt, &err);
 	if (rc == 0)
 		rc = registry_session_token_minted(c->registry, s->session_id, now_mono, &err);
-	if (rc)
+	if (rc) {
 		ocu_log_error(OCU_LOG_WARN, "session.token_not_renewed", trace, &err);
+		put_off(c, s, now_mono);
+	}
+	return rc;
 }
 
 void renew_edge(struct control *c, const struct session *s)

@@ -8,8 +8,9 @@
 struct control;
 struct session;
 
-/* Both log what fails; the next comparison tries again. */
-void renew_token(struct control *c, const struct session *s, int64_t now_mono);
+/* Both log what fails. A token that was not taken is due again after half a minute, or a quarter of its life;
+ * the edge with the next comparison. */
+int renew_token(struct control *c, const struct session *s, int64_t now_mono);
 void renew_edge(struct control *c, const struct session *s);
 
 #endif

@@ -195,8 +195,42 @@ START_TEST(a_session_jwt_is_renewed_at_half_its_life)
 		sched_yield();
 	fx_tick();
 	fake_set_fail(&fx.fake, FAKE_TOKEN, 0);
+	while ((int64_t)ocu_mono_ms() < fx_row(id).token_mono + 30)
+		sched_yield();
 	fx_tick();
 	ck_assert_uint_eq(fake_count(&fx.fake, "control.Token"), 2);
+}
+END_TEST
+
+/* Root in a sandbox can stop its guest agent, and a caller may have many sandboxes. */
+START_TEST(silent_guests_hold_up_one_round_each)
+{
+	enum { N = 4 };
+	char ids[N][OCU_ID_MAX];
+
+	for (int i = 0; i < N; i++) {
+		char hint[16];
+		snprintf(hint, sizeof hint, "h%d", i);
+		snprintf(ids[i], sizeof ids[i], "%s", fx_session("alice", hint));
+	}
+	ck_assert_int_eq(fx_tick(), 0);
+	fake_clear(&fx.fake);
+	fx.c.cfg.session_token_ttl_ms = 4 * 3600 * 1000; /* a failure puts off by half a minute */
+	for (int i = 0; i < N; i++)
+		ck_assert_int_eq(registry_session_token_minted(
+		                     fx.c.registry, ids[i], (int64_t)ocu_mono_ms() - 3 * 3600 * 1000, &err),
+		                 0);
+	fake_set_fail(&fx.fake, FAKE_TOKEN, OCU_E_TIMEOUT);
+	for (unsigned i = 1; i < N; i++) {
+		ck_assert_int_eq(fx_tick(), 0);
+		ck_assert_uint_eq(fake_count(&fx.fake, "control.Token"), i);
+	}
+	fake_set_fail(&fx.fake, FAKE_TOKEN, 0);
+	fake_clear(&fx.fake);
+	ck_assert_int_eq(fx_tick(), 0);
+	ck_assert_uint_ge(fake_count(&fx.fake, "control.Token"), 1);
+	for (int i = 0; i < N; i++)
+		ck_assert_int_eq(fx_row(ids[i]).state, SESSION_ACTIVE);
 }
 END_TEST
 
@@ -308,6 +342,7 @@ static void add(TCase *c)
 	tcase_add_test(c, a_session_whose_call_runs_is_not_idle);
 	tcase_add_test(c, an_old_session_expires_however_busy);
 	tcase_add_test(c, a_session_jwt_is_renewed_at_half_its_life);
+	tcase_add_test(c, silent_guests_hold_up_one_round_each);
 	tcase_add_test(c, nothing_is_concluded_from_silence);
 	tcase_add_test(c, a_restart_keeps_what_runs_and_finishes_what_was_half_done);
 	tcase_add_test(c, a_tier_that_is_not_permitted_starts_nothing);
