@@ -17,7 +17,7 @@ void gate_done(struct gate *g)
 void gate_enter(struct gate *g, enum gate_class class)
 {
 	pthread_mutex_lock(&g->lock);
-	if (class == GATE_URGENT) {
+	if (class != GATE_ORDINARY) {
 		g->urgent_waiting++;
 		while (g->held)
 			pthread_cond_wait(&g->turn, &g->lock);

@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum gate_class { GATE_ORDINARY, GATE_URGENT };
+/* AHEAD: what urgent work may wait for. It goes first, too, but the space kept back is not for it. */
+enum gate_class { GATE_ORDINARY, GATE_AHEAD, GATE_URGENT };
 
 struct gate {
 	pthread_mutex_t lock;

@@ -130,7 +130,8 @@ int registry_deny_lift(struct registry *r, enum ocu_deny_kind kind, const char *
 
 	if (snprintf(e.value, sizeof e.value, "%s", value) >= (int)sizeof e.value)
 		return ocu_error_set(err, OCU_E_NOT_FOUND, "no such denylist entry");
-	rc = registry_write(r, GATE_ORDINARY, lift_body, &c, err);
+	/* A denial waits for it in the order of the feed. */
+	rc = registry_write(r, GATE_AHEAD, lift_body, &c, err);
 	if (rc == 0)
 		*epoch = c.epoch;
 	return rc;
