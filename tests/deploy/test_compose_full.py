@@ -1,5 +1,5 @@
 """The profile `full`: callers of an identity provider, and a collector that has the whole trail.
-shows: NFR-FLEX-07, NFR-MAINT-AUDIT-SCHEMA"""
+shows: NFR-FLEX-07, NFR-MAINT-AUDIT-SCHEMA (in part)"""
 import json
 import urllib.error
 import urllib.parse

@@ -3,7 +3,7 @@
  * signed here, so that the claims are reached as well ("@" in the header stands for the key's kid). 'k': a
  * key set. Anything else: a token as it is.
  *
- * shows: NFR-SEC-09, NFR-SEC-11, NFR-MAINT-11
+ * shows: NFR-SEC-09, NFR-SEC-11 (in part), NFR-MAINT-11
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 """auditd alone, over real TLS: whose a record is, hostile events, and the auditor's interface.
-shows: NFR-SEC-03, NFR-MAINT-AUDIT-SCHEMA"""
+shows: NFR-SEC-03, NFR-MAINT-AUDIT-SCHEMA (in part)"""
 import base64
 import contextlib
 import hashlib

@@ -1,5 +1,5 @@
 """The copy of the trail that a collector gets: complete and in order whatever happens, and never in the trail's way.
-shows: NFR-MAINT-AUDIT-SCHEMA, NFR-SEC-03"""
+shows: NFR-MAINT-AUDIT-SCHEMA (in part), NFR-SEC-03"""
 import contextlib
 import json
 import os

@@ -1,5 +1,5 @@
 """brokerd's evidence: every operation on either face is in the trail before it is done, and without the trail nothing is."""
-# shows: NFR-SEC-79, NFR-SEC-72, NFR-REL-12, NFR-MAINT-AUDIT-SCHEMA, NFR-SEC-73
+# shows: NFR-SEC-79, NFR-SEC-72, NFR-REL-12, NFR-MAINT-AUDIT-SCHEMA (in part), NFR-SEC-73
 import json
 import os
 import signal

@@ -1,5 +1,5 @@
 """brokerd's north face under other settings than the usual: rates, and files that may not leave."""
-# shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06
+# shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06 (in part)
 import json
 
 import files_world

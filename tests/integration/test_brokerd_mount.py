@@ -1,5 +1,5 @@
 """brokerd's south face: a real FUSE mount behaves as a file system should, whatever is done to it."""
-# shows: NFR-SEC-25, NFR-SEC-46, NFR-COST-06
+# shows: NFR-SEC-25, NFR-SEC-46, NFR-COST-06 (in part)
 import ctypes
 import mmap
 import os

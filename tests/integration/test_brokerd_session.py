@@ -1,6 +1,6 @@
 """brokerd and the life of a session's file system: registered, handed over, denied, released, forgotten; and brokerd itself
 killed and started again."""
-# shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65, NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
+# shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65 (in part), NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
 import json
 import os
 import pathlib

@@ -1,5 +1,5 @@
 """Sessions, tokens, denylist and trail of a running deployment, driven with occ as an operator would.
-shows: NFR-SEC-04, NFR-SEC-39, NFR-SEC-45, NFR-SEC-72, NFR-IC-02"""
+shows: NFR-SEC-04, NFR-SEC-39 (in part), NFR-SEC-45, NFR-SEC-72, NFR-IC-02"""
 import json
 import os
 import shutil

@@ -1,5 +1,5 @@
 """What ends around sandboxd, or in its middle: nothing is left behind, nothing is done unrecorded, the rest goes on.
-shows: NFR-REL-01, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-COST-07, NFR-SEC-01, NFR-SEC-64, NFR-SEC-65, NFR-SEC-72, NFR-SEC-45"""
+shows: NFR-REL-01, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-COST-07, NFR-SEC-01, NFR-SEC-64, NFR-SEC-65 (in part), NFR-SEC-72, NFR-SEC-45"""
 import contextlib
 import os
 import pathlib

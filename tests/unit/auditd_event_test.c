@@ -164,7 +164,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_source_claims_are_dropped);
 }
 
-/* shows: NFR-MAINT-AUDIT-SCHEMA, NFR-SEC-51 */
+/* shows: NFR-MAINT-AUDIT-SCHEMA (in part), NFR-SEC-51 */
 int main(void)
 {
 	return af_main("auditd_event", add);

@@ -106,7 +106,7 @@ START_TEST(test_unsealed_segment_is_sealed_at_start)
 }
 END_TEST
 
-/* Time in records never goes back, whatever the clock does (NFR-SEC-48). */
+/* Time in records never goes back, whatever the clock does (NFR-SEC-48 (in part)). */
 START_TEST(test_time_floor)
 {
 	uint64_t number;
@@ -489,7 +489,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_source_of_a_refused_batch);
 }
 
-/* shows: NFR-SEC-03, NFR-REL-12, NFR-REL-03, NFR-SEC-48 */
+/* shows: NFR-SEC-03, NFR-REL-12, NFR-REL-03, NFR-SEC-48 (in part) */
 int main(void)
 {
 	return af_main("auditd_store", add);

@@ -1,5 +1,5 @@
 /* header, magic, rate, siphash: what clients send is read strictly, and counted against them. */
-/* shows: NFR-SEC-51, NFR-SEC-53, NFR-SEC-78, NFR-SEC-81 */
+/* shows: NFR-SEC-51, NFR-SEC-53 (in part), NFR-SEC-78, NFR-SEC-81 */
 #include "brokerd/header.h"
 #include "brokerd/magic.h"
 #include "brokerd/rate.h"

@@ -1,5 +1,5 @@
 /* quota and content: what is charged is what is there, whatever order things happen in. */
-/* shows: NFR-SEC-46, NFR-COST-06 */
+/* shows: NFR-SEC-46, NFR-COST-06 (in part) */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>

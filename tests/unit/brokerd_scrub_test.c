@@ -1,5 +1,5 @@
 /* scrub and store: any tree is removed, however deep; what a crash left is found again. */
-/* shows: NFR-SEC-65, NFR-REL-11, NFR-COST-07 */
+/* shows: NFR-SEC-65 (in part), NFR-REL-11, NFR-COST-07 */
 #include <dirent.h>
 #include <errno.h>
 

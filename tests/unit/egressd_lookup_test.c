@@ -1,6 +1,6 @@
 /* The edge's own resolution, against a resolver made here: what it answers, how long that is kept, how often
  * it is asked. */
-/* shows: NFR-SEC-12, NFR-SEC-48 */
+/* shows: NFR-SEC-12, NFR-SEC-48 (in part) */
 #include <arpa/inet.h>
 #include <check.h>
 #include <pthread.h>

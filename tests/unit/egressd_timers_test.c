@@ -1,4 +1,4 @@
-/* shows: NFR-SEC-46, NFR-SEC-48 */
+/* shows: NFR-SEC-46, NFR-SEC-48 (in part) */
 #include <check.h>
 #include <stdlib.h>
 

@@ -499,7 +499,7 @@ START_TEST(a_report_arrives_or_is_counted_as_lost)
 }
 END_TEST
 
-/* shows: NFR-SEC-26, NFR-MAINT-AUDIT-SCHEMA */
+/* shows: NFR-SEC-26, NFR-MAINT-AUDIT-SCHEMA (in part) */
 START_TEST(a_refused_request_is_an_event_and_a_flood_of_them_is_shaped)
 {
 	static struct recorder r;

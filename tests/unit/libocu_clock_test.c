@@ -57,7 +57,7 @@ START_TEST(wall_follows_the_wall_clock)
 }
 END_TEST
 
-/* shows: NFR-SEC-48 */
+/* shows: NFR-SEC-48 (in part) */
 START_TEST(setting_the_wall_clock_back_extends_nothing)
 {
 	ck_assert_int_eq(ocu_wall_ms(), NOW);
@@ -150,7 +150,7 @@ static void write_floor(const char *text)
 	fclose(f);
 }
 
-/* shows: NFR-SEC-48 */
+/* shows: NFR-SEC-48 (in part) */
 START_TEST(the_floor_survives_a_restart)
 {
 	struct ocu_error err = {0};

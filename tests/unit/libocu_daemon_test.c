@@ -1,6 +1,6 @@
 /* daemon: a whole small daemon in a child: its command line, its way up, what it shows, and its way down.
  *
- * shows: NFR-SEC-48
+ * shows: NFR-SEC-48 (in part)
  */
 #include <check.h>
 #include <errno.h>

@@ -464,7 +464,7 @@ END_TEST
 
 /* --- doubt --- */
 
-/* shows: NFR-SEC-04, NFR-SEC-48 */
+/* shows: NFR-SEC-04, NFR-SEC-48 (in part) */
 START_TEST(nothing_heard_denies_everything)
 {
 	struct source *s = source_new();

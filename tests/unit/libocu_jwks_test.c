@@ -1,6 +1,6 @@
 /* jwks, signer, b64url, keyfile: key sets that are refused, published vectors, keys on disk.
  *
- * shows: NFR-SEC-10, NFR-SEC-11, NFR-SEC-23
+ * shows: NFR-SEC-10, NFR-SEC-11 (in part), NFR-SEC-23
  */
 #include <check.h>
 #include <errno.h>

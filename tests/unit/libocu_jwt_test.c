@@ -1,7 +1,7 @@
 /* jwt: what a token must be to be taken, and that every way of being almost right is refused with its own
  * code.
  *
- * shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11, NFR-SEC-48
+ * shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11 (in part), NFR-SEC-48 (in part)
  */
 #include <check.h>
 #include <openssl/ecdsa.h>

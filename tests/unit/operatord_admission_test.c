@@ -11,7 +11,7 @@
 
 static struct ocu_error err;
 
-/* shows: NFR-SEC-39 */
+/* shows: NFR-SEC-39 (in part) */
 START_TEST(the_matrix)
 {
 	static const struct {

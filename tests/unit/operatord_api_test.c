@@ -30,7 +30,7 @@ static void expect_token(char *steal, const char *reason)
 	free(steal);
 }
 
-/* shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11 */
+/* shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11 (in part) */
 START_TEST(only_a_good_assertion_opens_it)
 {
 	struct ocu_signer *other = NULL;

@@ -40,7 +40,7 @@ static void wait_ended(const char *id)
 	fake_wait(&fx.fake, line);
 }
 
-/* shows: NFR-SEC-01, NFR-SEC-45, NFR-SEC-65 */
+/* shows: NFR-SEC-01, NFR-SEC-45, NFR-SEC-65 (in part) */
 START_TEST(revoked_before_it_is_cut)
 {
 	make_victim();

@@ -121,7 +121,7 @@ static void expect_expiry(const char *reason)
 	ck_assert_str_eq(fx_row(id).reason, reason);
 }
 
-/* shows: NFR-SEC-40, NFR-SEC-41, NFR-SEC-48 */
+/* shows: NFR-SEC-40, NFR-SEC-41, NFR-SEC-48 (in part) */
 START_TEST(an_idle_session_expires)
 {
 	make_session();
@@ -300,7 +300,7 @@ static void on_fatal(void *arg, const struct ocu_error *why)
 	fake_say(&fx.fake, "fatal");
 }
 
-/* shows: NFR-SEC-39 */
+/* shows: NFR-SEC-39 (in part) */
 START_TEST(a_tier_that_is_not_permitted_starts_nothing)
 {
 	struct reconcile *r = NULL;
@@ -320,7 +320,7 @@ START_TEST(a_tier_that_is_not_permitted_starts_nothing)
 }
 END_TEST
 
-/* shows: NFR-SEC-39 */
+/* shows: NFR-SEC-39 (in part) */
 START_TEST(a_change_of_tier_is_in_the_trail)
 {
 	fake_set_tier(&fx.fake, "gvisor");

@@ -196,7 +196,7 @@ START_TEST(a_pair_has_one_session)
 }
 END_TEST
 
-/* shows: NFR-SEC-53, NFR-COST-06 */
+/* shows: NFR-SEC-53 (in part), NFR-COST-06 (in part) */
 START_TEST(quota_holds_in_a_race)
 {
 	struct race race = {

@@ -87,7 +87,7 @@ START_TEST(creates_of_one_pair_at_once_give_one_session)
 }
 END_TEST
 
-/* shows: NFR-SEC-53, NFR-COST-06 */
+/* shows: NFR-SEC-53, NFR-COST-06 (in part) */
 START_TEST(quota_is_kept_and_given_back)
 {
 	char hint[32];
@@ -104,7 +104,7 @@ START_TEST(quota_is_kept_and_given_back)
 }
 END_TEST
 
-/* shows: NFR-SEC-65, NFR-SEC-72 */
+/* shows: NFR-SEC-65 (in part), NFR-SEC-72 */
 START_TEST(a_failed_start_is_taken_back_in_order)
 {
 	static const enum fake_method steps[] = {FAKE_REGISTER_MOUNT, FAKE_REGISTER_EDGE, FAKE_START};
@@ -185,7 +185,7 @@ START_TEST(sessions_of_others_do_not_exist)
 }
 END_TEST
 
-/* shows: NFR-SEC-65 */
+/* shows: NFR-SEC-65 (in part) */
 START_TEST(destroy_tears_down_in_order)
 {
 	const char *id = fx_session("alice", "h");
@@ -201,7 +201,7 @@ START_TEST(destroy_tears_down_in_order)
 }
 END_TEST
 
-/* shows: NFR-SEC-40, NFR-SEC-48 */
+/* shows: NFR-SEC-40, NFR-SEC-48 (in part) */
 START_TEST(a_route_marks_activity)
 {
 	const char *id = fx_session("alice", "h");

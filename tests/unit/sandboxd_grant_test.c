@@ -1,5 +1,5 @@
 /* Exec grants: whose, for what, how long, signed by whom.
- * shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11, NFR-SEC-48 */
+ * shows: NFR-SEC-09, NFR-SEC-10, NFR-SEC-11 (in part), NFR-SEC-48 (in part) */
 #include <check.h>
 #include <jansson.h>
 #include <poll.h>

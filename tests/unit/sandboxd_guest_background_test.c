@@ -1,5 +1,5 @@
 /* The guest agent's background programs: rings read by offset, input, terminals, signals, waiting.
- * shows: NFR-SEC-74, NFR-IC-03 */
+ * shows: NFR-SEC-74, NFR-IC-03 (in part) */
 #include <inttypes.h>
 #include <stdint.h>
 #include <time.h>
