@@ -226,7 +226,7 @@ void forward_run(const struct forward_opts *o, struct forward_page *page)
 	struct run r = {.o = o,
 	                .page = page,
 	                .follow = {.fd = -1, .dirfd = -1},
-	                .batch = OCU_BUF_INIT(BATCH_BYTES + 2 * OCU_TRAIL_RECORD_MAX)};
+	                .batch = OCU_BUF_INIT(BATCH_BYTES + (size_t)2 * OCU_TRAIL_RECORD_MAX)};
 	unsigned retry = RETRY_MIN_MS;
 	syslog_origin_init(&r.origin, o->host, o->facility);
 	while (wait_for_trail(&r) && !out_of_time(&r)) {
