@@ -34,8 +34,8 @@
 #include "libocu/waiting.h"
 
 #define PATH_LENGTH   1024
-#define AGAIN_MS      1000 /* after the process died */
-#define EVENT_MS      1000 /* its state becomes an event at most so often */
+#define AGAIN_MS      1000  /* after the process died */
+#define EVENT_MS      10000 /* its state becomes an event at most so often, whatever the collector does */
 #define DNS_PORT      53
 #define STOP_GRACE_MS 500 /* beyond what the process gives itself */
 
@@ -192,6 +192,18 @@ static void keeper_main(const struct ocu_daemon *d, struct forward_page *page, p
 	_exit(0);
 }
 
+/* A file that is not there now is a mistake; one that is taken away later is a collector out of reach. */
+static int check_files(const struct ocu_conf *c, struct ocu_error *err)
+{
+	static const char *const keys[] = {"syslog_ca", "syslog_cert", "syslog_key"};
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		const char *path = ocu_conf_str(c, keys[i]);
+		if (*path && access(path, R_OK) < 0)
+			return ocu_error_errno(err, OCU_E_CONFIG, errno, "%s: %s", keys[i], path);
+	}
+	return 0;
+}
+
 static int make_folder(const struct ocu_daemon *d, struct ocu_error *err)
 {
 	char folder[PATH_LENGTH];
@@ -207,7 +219,9 @@ int forward_start(struct forward **ret, const struct ocu_daemon *d, struct ocu_e
 	*ret = NULL;
 	if (!*ocu_conf_str(d->conf, "syslog_address"))
 		return 0;
-	int rc = make_folder(d, err);
+	int rc = check_files(d->conf, err);
+	if (!rc)
+		rc = make_folder(d, err);
 	if (rc)
 		return rc;
 	struct forward *f = calloc(1, sizeof *f);
