@@ -194,18 +194,25 @@ static void appended(void *arg, const ProtobufCMessage *reply, const struct ocu_
 	pump(a);
 }
 
+static uint32_t left(uint64_t limit, uint64_t age)
+{
+	return age < limit ? (uint32_t)(limit - age) : 1;
+}
+
+/* A batch that leaves before the connection stands has the time of both. */
 static void batch_send(struct batch *b, bool connected)
 {
 	Ocu__Audit__AppendRequest req = OCU__AUDIT__APPEND_REQUEST__INIT;
 	struct ocu_error err = {0};
 	uint64_t age = ocu_mono_ms() - b->entries[0]->since_ms;
-	uint64_t limit =
-	    connected ? COMMIT_MS : UNREACHABLE_MS + COMMIT_MS; /* the call gives up connecting by itself */
+	const struct ocu_rpc_limits limits = {
+	    .connect_ms = left(UNREACHABLE_MS, age),
+	    .deadline_ms = left(connected ? COMMIT_MS : UNREACHABLE_MS + COMMIT_MS, age)};
 
 	req.n_events = b->count;
 	req.events = b->events;
-	if (ocu_rpc_call_async(b->audit->client, &ocu_m_audit_append, &req.base,
-	                       age < limit ? (uint32_t)(limit - age) : 1, NULL, appended, b, &err) != 0)
+	if (ocu_rpc_call_async_limited(b->audit->client, &ocu_m_audit_append, &req.base, &limits, NULL,
+	                               appended, b, &err) != 0)
 		batch_over(b, &err);
 }
 

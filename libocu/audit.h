@@ -2,7 +2,7 @@
  * audit: the emitter. ocu_audit_commit() returns 0 only when auditd has made the event durable; callers never
  * reply, act or release anything before it (NFR-SEC-45, SEC-72, REL-12). Concurrent commits share batches:
  * what is waiting goes out in one Append. auditd unreachable: OCU_E_AUDIT within 2 s, and the action is
- * refused.
+ * refused; an auditd that is there has 5 s to answer.
  */
 #ifndef OCU_AUDIT_H
 #define OCU_AUDIT_H

@@ -40,15 +40,17 @@ struct ocu_denylist {
 	atomic_ullong epoch;
 	atomic_ullong heard_ms;    /* when the list was last known to be whole; 0: never */
 	char history[HISTORY_MAX]; /* "": nothing pulled yet. The thread's own */
+	bool slow;                 /* the last pull had no time left; likewise */
 	pthread_mutex_t wait_lock;
 	pthread_cond_t heard_first;
 };
 
 /* --- applying --- */
 
-static void heard(struct ocu_denylist *d)
+/* at_ms: when what was heard was true for certain; of a list, when it was asked for. */
+static void heard(struct ocu_denylist *d, uint64_t at_ms)
 {
-	if (atomic_exchange(&d->heard_ms, ocu_mono_ms()) != 0)
+	if (atomic_exchange(&d->heard_ms, at_ms) != 0)
 		return;
 	pthread_mutex_lock(&d->wait_lock);
 	pthread_cond_broadcast(&d->heard_first);
@@ -102,7 +104,8 @@ static int replace(struct ocu_denylist *d, const Ocu__Denylist__PullReply *r)
 }
 
 /* 0 when the answer settles what the list is; 1 when it says "unchanged" of a history that is not ours. */
-static int take_list(struct ocu_denylist *d, const Ocu__Denylist__PullReply *r, uint64_t asked)
+static int take_list(struct ocu_denylist *d, const Ocu__Denylist__PullReply *r, uint64_t asked,
+                     uint64_t asked_ms)
 {
 	bool same = strcmp(r->history, d->history) == 0;
 	uint64_t epoch = atomic_load(&d->epoch);
@@ -116,7 +119,7 @@ static int take_list(struct ocu_denylist *d, const Ocu__Denylist__PullReply *r, 
 		return 1;
 	if (!(r->unchanged && same) && (rv = replace(d, r)) != 0)
 		return rv;
-	heard(d);
+	heard(d, asked_ms);
 	announce(d);
 	return 0;
 }
@@ -137,7 +140,7 @@ static void take_change(struct ocu_denylist *d, const Ocu__Denylist__Change *c, 
 	announce(d);
 	if (next && rv == 0) {
 		atomic_store(&d->epoch, c->epoch);
-		heard(d);
+		heard(d, ocu_mono_ms());
 	} else {
 		*pull = true;
 	}
@@ -145,6 +148,8 @@ static void take_change(struct ocu_denylist *d, const Ocu__Denylist__Change *c, 
 
 /* --- the thread --- */
 
+/* Changes wait behind a pull, so one has little time, unless the last did not get through in it: then the
+ * list is long, or the way slow. */
 static void pull_list(struct ocu_denylist *d)
 {
 	uint64_t ask = d->history[0] ? atomic_load(&d->epoch) : 0;
@@ -152,14 +157,17 @@ static void pull_list(struct ocu_denylist *d)
 	for (int tries = 0; tries < 2; tries++) {
 		Ocu__Denylist__PullRequest req = OCU__DENYLIST__PULL_REQUEST__INIT;
 		ProtobufCMessage *reply = NULL;
+		uint64_t asked_ms = ocu_mono_ms();
 		int rv;
 
 		req.epoch = ask;
 		req.version = (char *)OCU_VERSION;
-		if (ocu_rpc_call(d->client, &ocu_m_denylist_pull, &req.base, &reply,
-		                 ask ? PULL_DEADLINE_MS : PULL_ALL_MS, NULL, NULL) != 0)
+		rv = ocu_rpc_call(d->client, &ocu_m_denylist_pull, &req.base, &reply,
+		                  ask && !d->slow ? PULL_DEADLINE_MS : PULL_ALL_MS, NULL, NULL);
+		d->slow = rv == OCU_E_TIMEOUT;
+		if (rv != 0)
 			return;
-		rv = take_list(d, (Ocu__Denylist__PullReply *)reply, ask);
+		rv = take_list(d, (Ocu__Denylist__PullReply *)reply, ask, asked_ms);
 		protobuf_c_message_free_unpacked(reply, NULL);
 		if (rv != 1)
 			return;

@@ -95,4 +95,13 @@ int ocu_rpc_call_async(struct ocu_rpc_client *c, const struct ocu_rpc_method *m,
                        uint32_t deadline_ms, const char *trace_id, ocu_rpc_done_fn *done, void *arg,
                        struct ocu_error *err);
 
+struct ocu_rpc_limits {
+	uint32_t connect_ms;  /* without a connection the call ends after this, or at its deadline */
+	uint32_t deadline_ms; /* of all of it */
+};
+/* The same, with a limit of its own on the wait for a connection. */
+int ocu_rpc_call_async_limited(struct ocu_rpc_client *c, const struct ocu_rpc_method *m,
+                               const ProtobufCMessage *req, const struct ocu_rpc_limits *limits,
+                               const char *trace_id, ocu_rpc_done_fn *done, void *arg, struct ocu_error *err);
+
 #endif

@@ -9,7 +9,7 @@
 #include "libocu/rpc.h"
 #include "libocu/rpc_token.h"
 
-#define OCU_RPC_CONNECT_WAIT_MS 2000 /* how long a call waits for a connection */
+#define OCU_RPC_CONNECT_WAIT_MS 2000 /* how long a call waits for a connection if it says nothing else */
 
 enum ocu_rpc_phase { OCU_RPC_IDLE, OCU_RPC_WAITING, OCU_RPC_SENDING, OCU_RPC_RECEIVING };
 
@@ -25,6 +25,7 @@ struct ocu_rpc_place {
 	nng_msg *msg;          /* the request until it is sent, with room for the tail at its end */
 	size_t tail;           /* where the tail goes */
 	uint64_t end_ms;       /* monotonic */
+	uint32_t connect_ms;   /* how long it waits for a connection */
 	ocu_rpc_done_fn *done; /* NULL: a thread waits on `answered` */
 	void *arg;
 	pthread_cond_t answered;

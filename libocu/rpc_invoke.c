@@ -1,7 +1,8 @@
 /*
  * rpc_invoke: one call on the client's side, a small state machine driven by its aio: waiting for a
- * connection (at most 2 s), sending, receiving. nng never resends: a request that was written is executed at
- * most once, and a lost connection ends the calls on it at once. Every step ends in ocu_rpc_place_callback().
+ * connection (2 s, unless told otherwise), sending, receiving. nng never resends: a request that was written
+ * is executed at most once, and a lost connection ends the calls on it at once. Every step ends in
+ * ocu_rpc_place_callback().
  */
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static void step_wait(struct ocu_rpc_place *p)
 		return;
 	}
 	nng_aio_set_timeout(p->aio, NNG_DURATION_INFINITE);
-	nng_sleep_aio((nng_duration)(ms < OCU_RPC_CONNECT_WAIT_MS ? ms : OCU_RPC_CONNECT_WAIT_MS), p->aio);
+	nng_sleep_aio((nng_duration)(ms < p->connect_ms ? ms : p->connect_ms), p->aio);
 	look_again(p, id, OCU_RPC_WAITING);
 }
 
@@ -348,14 +349,14 @@ static int build_request(struct ocu_rpc_place *p, const ProtobufCMessage *req, s
 }
 
 static int begin(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const ProtobufCMessage *req,
-                 uint32_t deadline_ms, const char *trace_id, ocu_rpc_done_fn *done, void *arg,
+                 const struct ocu_rpc_limits *limits, const char *trace_id, ocu_rpc_done_fn *done, void *arg,
                  struct ocu_rpc_place **ret, struct ocu_error *err)
 {
 	size_t len = protobuf_c_message_get_packed_size(req);
 	struct ocu_rpc_place *p = NULL;
 	int rv;
 
-	if (req->descriptor != m->request || deadline_ms == 0)
+	if (req->descriptor != m->request || limits->deadline_ms == 0)
 		return ocu_error_set(err, OCU_E_INVALID, "%s: wrong request type, or no deadline", m->name);
 	if (len > OCU_RPC_MESSAGE_MAX - OCU_RPC_HEAD_MAX - OCU_RPC_TAIL_MAX(OCU_JWT_MAX) - sizeof(uint32_t))
 		return ocu_error_set(err, OCU_E_TOO_LARGE, "%s: request over the message bound", m->name);
@@ -367,7 +368,8 @@ static int begin(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const
 	p->method = m;
 	p->done = done;
 	p->arg = arg;
-	p->end_ms = ocu_mono_ms() + deadline_ms;
+	p->connect_ms = limits->connect_ms;
+	p->end_ms = ocu_mono_ms() + limits->deadline_ms;
 	if (build_request(p, req, len, trace_id) != 0) {
 		place_release(p);
 		call_over(c);
@@ -377,12 +379,12 @@ static int begin(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const
 	return 0;
 }
 
-int ocu_rpc_call_async(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const ProtobufCMessage *req,
-                       uint32_t deadline_ms, const char *trace_id, ocu_rpc_done_fn *done, void *arg,
-                       struct ocu_error *err)
+int ocu_rpc_call_async_limited(struct ocu_rpc_client *c, const struct ocu_rpc_method *m,
+                               const ProtobufCMessage *req, const struct ocu_rpc_limits *limits,
+                               const char *trace_id, ocu_rpc_done_fn *done, void *arg, struct ocu_error *err)
 {
 	struct ocu_rpc_place *p;
-	int rv = begin(c, m, req, deadline_ms, trace_id, done, arg, &p, err);
+	int rv = begin(c, m, req, limits, trace_id, done, arg, &p, err);
 
 	if (rv != 0)
 		return rv;
@@ -396,9 +398,19 @@ int ocu_rpc_call_async(struct ocu_rpc_client *c, const struct ocu_rpc_method *m,
 	return 0;
 }
 
+int ocu_rpc_call_async(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const ProtobufCMessage *req,
+                       uint32_t deadline_ms, const char *trace_id, ocu_rpc_done_fn *done, void *arg,
+                       struct ocu_error *err)
+{
+	const struct ocu_rpc_limits limits = {OCU_RPC_CONNECT_WAIT_MS, deadline_ms};
+
+	return ocu_rpc_call_async_limited(c, m, req, &limits, trace_id, done, arg, err);
+}
+
 int ocu_rpc_call(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const ProtobufCMessage *req,
                  ProtobufCMessage **ret, uint32_t deadline_ms, const char *trace_id, struct ocu_error *err)
 {
+	const struct ocu_rpc_limits limits = {OCU_RPC_CONNECT_WAIT_MS, deadline_ms};
 	struct ocu_error own = {0};
 	struct ocu_rpc_place *p;
 	ProtobufCMessage *reply = NULL;
@@ -407,7 +419,7 @@ int ocu_rpc_call(struct ocu_rpc_client *c, const struct ocu_rpc_method *m, const
 	int rv, result;
 
 	err = err ? err : &own;
-	if ((rv = begin(c, m, req, deadline_ms, trace_id, NULL, NULL, &p, err)) != 0)
+	if ((rv = begin(c, m, req, &limits, trace_id, NULL, NULL, &p, err)) != 0)
 		return rv;
 	id = p->id;
 	step_first(p, true);

@@ -45,6 +45,7 @@ struct recorder {
 	int hold; /* keep calls instead of answering */
 	int fail; /* answer with this code */
 	unsigned kept;
+	uint32_t remaining_ms; /* of the last Append, when it came */
 	struct ocu_rpc_call *calls[64];
 	unsigned char seen[SEEN_MAX]; /* how often event number n came */
 	char last[OCU_EVENT_MAX];
@@ -78,6 +79,7 @@ static void append(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *a
 	pthread_mutex_lock(&r->lock);
 	hold = r->hold;
 	fail = r->fail;
+	r->remaining_ms = ocu_rpc_call_remaining_ms(call);
 	r->batches++;
 	if (req->n_events > r->largest)
 		r->largest = (unsigned)req->n_events;
@@ -138,6 +140,15 @@ static struct ocu_audit *emitter(const char *url)
 	return a;
 }
 
+static struct ocu_audit *connected_emitter(const char *url)
+{
+	struct ocu_audit *a = emitter(url);
+
+	while (!ocu_audit_healthy(a))
+		sched_yield();
+	return a;
+}
+
 static struct ocu_event event(const char *number)
 {
 	return (struct ocu_event){.class_uid = OCU_OCSF_API_ACTIVITY,
@@ -170,7 +181,7 @@ START_TEST(a_commit_returns_when_auditd_has_answered)
 	struct ocu_error err = {0};
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ck_assert_msg(commit(a, 7, &err) == 0, "%s", err.text);
 	ck_assert_uint_eq(r.events, 1);
 	ck_assert_uint_eq(r.seen[7], 1);
@@ -204,7 +215,7 @@ START_TEST(a_crowd_shares_batches)
 	struct ocu_audit *a;
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	for (unsigned i = 0; i < CROWD; i++) {
 		c[i] = (struct committer){.audit = a, .from = i * EACH, .count = EACH};
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, commit_many, &c[i]), 0);
@@ -273,7 +284,7 @@ START_TEST(a_slow_auditd_gets_larger_batches_and_a_bounded_queue)
 	outcome_init(&o);
 	r.hold = 1;
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ck_assert_int_eq(ocu_audit_commit_async(a, &ev, note, &o, NULL), 0);
 	recorder_wait(&r, 1);
 	for (unsigned i = 1; i < BOUND; i++)
@@ -287,6 +298,29 @@ START_TEST(a_slow_auditd_gets_larger_batches_and_a_bounded_queue)
 	ck_assert_uint_eq(r.events, BOUND);
 	ck_assert_uint_eq(r.largest, 256);
 	ocu_audit_stop(a);
+	ocu_rpc_server_stop(r.server, 1000);
+}
+END_TEST
+
+START_TEST(a_commit_from_before_the_connection_has_its_time_on_top)
+{
+	static struct recorder r;
+	int durable = 0;
+
+	recorder_start(&r);
+	/* At least one of some: this machine may be too slow to connect in time, but not at every one. */
+	for (unsigned i = 0; i < 5; i++) {
+		struct ocu_audit *a = emitter(r.url);
+		int rc = commit(a, i, NULL);
+
+		ck_assert(rc == 0 || rc == OCU_E_AUDIT);
+		if (rc == 0) {
+			durable++;
+			ck_assert_uint_gt(r.remaining_ms, 2000);
+		}
+		ocu_audit_stop(a);
+	}
+	ck_assert_int_gt(durable, 0);
 	ocu_rpc_server_stop(r.server, 1000);
 }
 END_TEST
@@ -336,7 +370,7 @@ START_TEST(what_auditd_refuses_is_not_done)
 	struct ocu_error err = {0};
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ck_assert_int_eq(commit(a, 1, &err), OCU_E_AUDIT);
 	ck_assert_ptr_nonnull(strstr(err.text, "disk on fire"));
 	pthread_mutex_lock(&r.lock);
@@ -392,7 +426,7 @@ START_TEST(auditd_killed_in_mid_commit_is_a_failure_at_once)
 	ck_assert_int_eq(read(fds[0], &port, sizeof port), sizeof port);
 	snprintf(url, sizeof url, "tls+tcp://127.0.0.1:%d", port);
 	outcome_init(&o);
-	a = emitter(url);
+	a = connected_emitter(url);
 	ck_assert_int_eq(ocu_audit_commit_async(a, &ev, note, &o, NULL), 0);
 	ck_assert_int_eq(read(fds[0], &byte, 1), 1);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
@@ -413,7 +447,7 @@ START_TEST(an_auditd_that_comes_back_is_used_again)
 	struct ocu_error err = {0};
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ck_assert_int_eq(commit(a, 1, NULL), 0);
 	ocu_rpc_server_stop(r.server, 1000);
 	while (ocu_audit_healthy(a))
@@ -439,7 +473,7 @@ START_TEST(stop_waits_for_what_is_pending)
 
 	outcome_init(&o);
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	for (unsigned i = 0; i < N; i++)
 		ck_assert_int_eq(ocu_audit_commit_async(a, &ev, note, &o, NULL), 0);
 	ocu_audit_stop(a);
@@ -461,7 +495,7 @@ START_TEST(stop_ends_what_never_will)
 	outcome_init(&o);
 	r.hold = 1;
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	for (unsigned i = 0; i < N; i++)
 		ck_assert_int_eq(ocu_audit_commit_async(a, &ev, note, &o, NULL), 0);
 	recorder_wait(&r, 1);
@@ -485,7 +519,7 @@ START_TEST(a_report_arrives_or_is_counted_as_lost)
 	struct ocu_audit *a;
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ocu_audit_report(a, &ev);
 	ocu_audit_stop(a);
 	ck_assert_uint_eq(r.seen[5], 1);
@@ -508,7 +542,7 @@ START_TEST(a_refused_request_is_an_event_and_a_flood_of_them_is_shaped)
 	struct ocu_audit *a;
 
 	recorder_start(&r);
-	a = emitter(r.url);
+	a = connected_emitter(r.url);
 	ocu_error_set(&why, OCU_E_PEER_DENIED, "brokerd may not send session.Create");
 	ocu_audit_rpc_refused(a, &peer, ocu_m_session_create.id, &why);
 	pthread_mutex_lock(&r.lock);
@@ -542,6 +576,7 @@ int main(void)
 	tcase_add_test(t, a_commit_returns_when_auditd_has_answered);
 	tcase_add_test(t, a_crowd_shares_batches);
 	tcase_add_test(t, a_slow_auditd_gets_larger_batches_and_a_bounded_queue);
+	tcase_add_test(t, a_commit_from_before_the_connection_has_its_time_on_top);
 	tcase_add_test(t, without_auditd_a_commit_fails_in_two_seconds);
 	tcase_add_test(t, without_auditd_a_long_queue_fails_in_time_too);
 	tcase_add_test(t, what_auditd_refuses_is_not_done);
