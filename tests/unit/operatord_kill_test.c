@@ -163,17 +163,51 @@ static void insert_running(const char *caller, const char *hint)
 	fake_change(&fx.fake, &fx.fake.sandboxes, s.session_id, true);
 }
 
-/* shows: NFR-SEC-01 */
-START_TEST(all_of_many_in_one_epoch)
+enum { N = 500 };
+
+static void insert_many(void)
 {
-	enum { N = 500 };
 	char hint[32];
-	unsigned live;
 
 	for (int i = 0; i < N; i++) {
 		snprintf(hint, sizeof hint, "h%d", i);
 		insert_running(i % 2 ? "alice" : "bob", hint);
 	}
+}
+
+static void *kill_all_thread(void *arg)
+{
+	struct ocu_error own = {0};
+
+	kill_all(&fx.c, &every, arg, &own);
+	return NULL;
+}
+
+/* shows: NFR-SEC-01 */
+START_TEST(an_egressd_that_does_not_answer_delays_no_stop)
+{
+	struct kill_result own = {0};
+	uint64_t start = ocu_mono_ms();
+	pthread_t t;
+
+	insert_many();
+	fake_set_await(&fx.fake, FAKE_DROP, "go on");
+	ck_assert_int_eq(pthread_create(&t, NULL, kill_all_thread, &own), 0);
+	while (fake_count(&fx.fake, "control.Stop ") < N)
+		sched_yield();
+	ck_assert_uint_lt(ocu_mono_ms() - start, 20000); /* less than the time a drop has */
+	fake_say(&fx.fake, "go on");
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(own.stopped, N);
+}
+END_TEST
+
+/* shows: NFR-SEC-01 */
+START_TEST(all_of_many_in_one_epoch)
+{
+	unsigned live;
+
+	insert_many();
 	uint64_t epoch = registry_epoch(fx.c.registry);
 	ck_assert_msg(kill_all(&fx.c, &every, &result, &err) == 0, "%s", err.text);
 	ck_assert_uint_eq(result.stopped, N);
@@ -255,6 +289,7 @@ static void add(TCase *c)
 	tcase_add_test(c, no_audit_no_kill);
 	tcase_add_test(c, a_cut_that_fails_is_told_and_finished_later);
 	tcase_add_test(c, a_session_killed_while_it_starts_never_runs);
+	tcase_add_test(c, an_egressd_that_does_not_answer_delays_no_stop);
 	tcase_add_test(c, all_of_many_in_one_epoch);
 	tcase_add_test(c, a_denied_caller_loses_the_sessions_and_nobody_else_does);
 	tcase_add_test(c, a_flood_of_sessions_does_not_delay_it);
