@@ -6,8 +6,8 @@
  * {"acknowledged","refused","per_s","p99_us","reason"}.
  */
 #include <getopt.h>
-#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@
 
 #define THREADS_MAX 512
 #define SAMPLES_MAX 200000
+#define CONNECT_MS  60000
 
 struct options {
 	const char *url, *pki, *as, *trust_domain, *prefix, *acked;
@@ -128,6 +129,17 @@ static uint32_t p99(const struct worker *w, unsigned n)
 	return v;
 }
 
+/* What is measured and refused is auditd's doing from here on. */
+static bool connected(const struct load *l)
+{
+	uint64_t end = ocu_mono_ms() + CONNECT_MS;
+	while (!ocu_audit_healthy(l->audit) && ocu_mono_ms() < end)
+		sched_yield();
+	if (!ocu_audit_healthy(l->audit))
+		fputs("ocu-audit-load: auditd is not there\n", stderr);
+	return ocu_audit_healthy(l->audit);
+}
+
 static int run(struct load *l)
 {
 	static struct worker w[THREADS_MAX];
@@ -224,9 +236,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ocu-audit-load: %s\n", err.text);
 		return 1;
 	}
-	for (uint64_t end = ocu_mono_ms() + 60000; !ocu_audit_healthy(l.audit) && ocu_mono_ms() < end;)
-		poll(NULL, 0, 10);
-	int rc = run(&l);
+	int rc = connected(&l) ? run(&l) : -1;
 	ocu_audit_stop(l.audit);
 	ocu_identity_free(id);
 	json_decref(l.detail);

@@ -14,16 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libocu/err.h"
 #include "libocu/httpd.h"
+#include "libocu/waiting.h"
 
 #define PATIENCE_S 60
 
 static pthread_mutex_t event_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t event_cond = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t event_cond;
+
+__attribute__((constructor)) static void event_init(void)
+{
+	ocu_cond_init(&event_cond);
+}
 
 static inline void event_add(int *counter)
 {
@@ -44,14 +49,11 @@ static inline int event_get(const int *counter)
 /* False when the counter did not get to want within PATIENCE_S. */
 static inline bool event_wait(const int *counter, int want)
 {
-	struct timespec until;
-	int rc = 0;
+	struct timespec until = ocu_after_ms(PATIENCE_S * 1000);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PATIENCE_S;
 	pthread_mutex_lock(&event_lock);
-	while (*counter < want && rc == 0)
-		rc = pthread_cond_timedwait(&event_cond, &event_lock, &until);
+	while (*counter < want && ocu_cond_wait_until(&event_cond, &event_lock, &until))
+		;
 	bool ok = *counter >= want;
 	pthread_mutex_unlock(&event_lock);
 	return ok;

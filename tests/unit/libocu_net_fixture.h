@@ -194,7 +194,7 @@ static inline struct ocu_rpc_client *net_client(const struct ocu_identity *id, c
 	return c;
 }
 
-/* The same once it is connected: a call waits for that only 2 s. */
+/* The same, once it is connected. */
 static inline struct ocu_rpc_client *net_connected(const struct ocu_identity *id, const char *url,
                                                    enum ocu_component peer)
 {

@@ -83,11 +83,11 @@ static void unload(void)
 
 static void expect_serving(void)
 {
-	struct ocu_rpc_client *c = net_client(operatord, url, OCU_COMP_EGRESSD);
+	struct ocu_rpc_client *c = net_connected(operatord, url, OCU_COMP_EGRESSD);
 	Ocu__Edge__RegisterRequest req = OCU__EDGE__REGISTER_REQUEST__INIT;
 	struct ocu_error err = {0};
 
-	ck_assert_msg(ocu_rpc_call(c, &ocu_m_edge_register, &req.base, NULL, 10000, NULL, &err) == 0, "%s",
+	ck_assert_msg(ocu_rpc_call(c, &ocu_m_edge_register, &req.base, NULL, 60000, NULL, &err) == 0, "%s",
 	              err.text);
 	ocu_rpc_client_free(c);
 }

@@ -168,6 +168,7 @@ START_TEST(sessions_from_create_to_kill)
 	r = ax_call("POST", path, "{\"reason\":\"test\"}");
 	ck_assert_int_eq(r->status, 200);
 	ck_assert_int_eq(ocu_json_int(r->json, "stopped", 0), 1);
+	fake_wait(&fx.fake, "audit session.ended");
 	while (fx_row(id).state != SESSION_ENDED)
 		sched_yield();
 	ck_assert_int_eq(ax_call("POST", "/v1/sessions", "{\"caller\":\"bob\"}")->status, 201);

@@ -9,12 +9,11 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
 
-#include "libocu/waiting.h"
 #include "libocu/id.h"
 #include "libocu/json.h"
 #include "libocu/rpc.h"
+#include "libocu/waiting.h"
 #include "proto/audit.pb-c.h"
 #include "proto/control.pb-c.h"
 #include "proto/edge.pb-c.h"

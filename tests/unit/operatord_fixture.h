@@ -3,6 +3,7 @@
 #ifndef OCU_TEST_OPERATORD_FIXTURE_H
 #define OCU_TEST_OPERATORD_FIXTURE_H
 
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "libocu/audit.h"
@@ -139,6 +140,8 @@ static inline void fx_open(void)
 	ck_assert_msg(feed_start(&fx.c.feed, &fx.c, &err) == 0, "%s", err.text);
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		ck_assert_msg(ocu_rpc_client_wait(*all[i], 60000, &err) == 0, "%s", err.text);
+	while (!ocu_audit_healthy(fx.c.audit))
+		sched_yield();
 	fx.reconcile = reconcile_new(&fx.c);
 	ck_assert_ptr_nonnull(fx.reconcile);
 }

@@ -95,10 +95,13 @@ static void answer(struct peer *p, Ocu__Agent__Reply *r)
 
 static void open_peer(struct peer *p, unsigned hello_ms)
 {
+	const int room = 64 << 10; /* what a socket takes is not for the machine to say */
 	int pair[2];
 
 	*p = (struct peer){0};
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
 	p->guest = pair[1];
 	ck_assert_int_eq(agent_open(&p->agent, loop, pair[0], hello_ms, hello_done, lost, p, NULL), 0);
 }
@@ -174,7 +177,7 @@ START_TEST(answers_in_any_order)
 	open_peer(&p, 60000);
 	greet(&p);
 	for (int i = 0; i < 10; i++)
-		id[i] = run(&p, &o[i], 1 << 20, 5000);
+		id[i] = run(&p, &o[i], 1 << 20, 60000);
 	for (int i = 9; i >= 0; i--)
 		answer_run(&p, id[i], (size_t)i * 100000);
 	for (int i = 0; i < 10; i++) {
@@ -196,7 +199,7 @@ START_TEST(a_guests_own_errors_are_its_own)
 
 	open_peer(&p, 60000);
 	greet(&p);
-	r.id = run(&p, &o, 100, 5000);
+	r.id = run(&p, &o, 100, 60000);
 	r.code = OCU__AGENT__CODE__NOT_FOUND;
 	r.text = (char *)"no such file";
 	answer(&p, &r);
@@ -204,7 +207,7 @@ START_TEST(a_guests_own_errors_are_its_own)
 	ck_assert_int_eq(o.code, OCU_E_NOT_FOUND);
 	ck_assert_int_eq(p.lost, 0);
 	/* A code that is none of a guest's ends it. */
-	r.id = run(&p, &o2, 100, 5000);
+	r.id = run(&p, &o2, 100, 60000);
 	r.code = (Ocu__Agent__Code)99;
 	answer(&p, &r);
 	ck_lost(&p, &o2, OCU_E_SESSION_GONE);
@@ -260,7 +263,7 @@ START_TEST(silence_ends_the_guest)
 	run(&p, &o, 100, 300);
 	ck_lost(&p, &o, OCU_E_TIMEOUT);
 	/* Nobody else notices. */
-	answer_run(&good, run(&good, &other, 100, 5000), 1);
+	answer_run(&good, run(&good, &other, 100, 60000), 1);
 	wait_until(&other.calls, 1);
 	ck_assert_int_eq(other.code, 0);
 	close_peer(&p);
@@ -436,7 +439,7 @@ START_TEST(a_flood_is_cut_off_at_once)
 	greet(&good);
 	pthread_create(&t, NULL, flood, &p);
 	wait_until(&p.lost, 1);
-	answer_run(&good, run(&good, &o, 100, 5000), 1);
+	answer_run(&good, run(&good, &o, 100, 60000), 1);
 	wait_until(&o.calls, 1);
 	/* The flood has nowhere to go once the host hung up. */
 	agent_close(p.agent);

@@ -24,7 +24,7 @@
 #include "sandboxd/guest/proc.h"
 #include "sandboxd/guest/request.h"
 
-#define GUEST_WAIT_MS 60000
+#define GUEST_WAIT_MS 90000 /* longer than what a test asks the guest to wait */
 
 struct guest {
 	pid_t pid;
