@@ -234,10 +234,10 @@ START_TEST(silent_guests_hold_up_one_round_each)
 	}
 	ck_assert_int_eq(fx_tick(), 0);
 	fake_clear(&fx.fake);
-	fx.c.cfg.session_token_ttl_ms = 4 * 3600 * 1000; /* a failure puts off by half a minute */
+	fx.c.cfg.session_token_ttl_ms = 4ll * 3600 * 1000; /* a failure puts off by half a minute */
 	for (int i = 0; i < N; i++)
 		ck_assert_int_eq(registry_session_token_minted(
-		                     fx.c.registry, ids[i], (int64_t)ocu_mono_ms() - 3 * 3600 * 1000, &err),
+		                     fx.c.registry, ids[i], (int64_t)ocu_mono_ms() - 3ll * 3600 * 1000, &err),
 		                 0);
 	fake_set_fail(&fx.fake, FAKE_TOKEN, OCU_E_TIMEOUT);
 	for (unsigned i = 1; i < N; i++) {
