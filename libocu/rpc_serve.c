@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
 #include "libocu/pki.h"
@@ -225,6 +226,7 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 		return;
 	}
 	atomic_fetch_add(&c->link->replies, 1);
+	atomic_store(&c->server->replied_ms, ocu_mono_ms());
 	slot->sending = true;
 	slot->pipe = c->link->pipe;
 	nng_aio_set_msg(slot->aio, msg);

@@ -10,6 +10,7 @@
 
 #include "libocu/buf.h"
 #include "libocu/cleanup.h"
+#include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/pki.h"
 #include "libocu/tls_engine.h"
@@ -21,6 +22,7 @@ enum {
 	INFLIGHT_DEFAULT = 256,
 	INFLIGHT_MAX = 4096,
 	FLUSH_POLL_MS = 2,
+	LINGER_MS = 50, /* between the last answer and the close */
 };
 
 static void server_free(struct ocu_rpc_server *s)
@@ -185,6 +187,19 @@ int ocu_rpc_server_port(const struct ocu_rpc_server *s)
 	return nng_listener_get_int(s->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0 ? port : -1;
 }
 
+/* What the engine has written waits in nng while the write before it has not returned, and nng cannot be
+ * asked for it. So the last answer has a moment in which nothing is closed. */
+static void linger(struct ocu_rpc_server *s)
+{
+	uint64_t last = atomic_load(&s->replied_ms), now = ocu_mono_ms();
+
+	if (last == 0 || now >= last + LINGER_MS)
+		return;
+	struct timespec until = ocu_after_ms(last + LINGER_MS - now);
+	while (ocu_cond_wait_until(&s->idle, &s->lock, &until))
+		continue;
+}
+
 /* Waits, at most until end, for the calls in flight and then for the answers to be on the wire. */
 static void drain(struct ocu_rpc_server *s, const struct timespec *end)
 {
@@ -204,6 +219,8 @@ static void drain(struct ocu_rpc_server *s, const struct timespec *end)
 		time_left =
 		    now.tv_sec < end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec < end->tv_nsec);
 	}
+	if (time_left)
+		linger(s);
 	s->closed = true;
 	pthread_cond_broadcast(&s->work);
 	pthread_mutex_unlock(&s->lock);

@@ -71,11 +71,12 @@ struct ocu_rpc_server {
 	struct ocu_rpc_link *links;
 	struct ocu_rpc_refusal refusals[OCU_RPC_REFUSALS_MAX];
 	unsigned refusals_head, refusals_count;
-	unsigned active;  /* calls that exist */
-	unsigned sending; /* answers on their way into nng */
-	unsigned inside;  /* threads inside a call of nng on a context */
-	bool draining;    /* no new calls */
-	bool closed;      /* answers go nowhere, workers end */
+	unsigned active;          /* calls that exist */
+	unsigned sending;         /* answers on their way into nng */
+	unsigned inside;          /* threads inside a call of nng on a context */
+	atomic_ullong replied_ms; /* when the last answer was handed to nng; 0: none was */
+	bool draining;            /* no new calls */
+	bool closed;              /* answers go nowhere, workers end */
 };
 
 /* Takes msg and one reference of link. NULL when out of memory, with both given up. */
