@@ -9,40 +9,16 @@ import shutil
 import socket
 
 import pytest
+from certificates import issue
 from docker_world import DAEMONS
 from stack import McpError, eventually, run
 
 KEY, CERT = "pki/gateway/key.pem", "pki/gateway/cert.pem"
 
-CA_CONF = """[ca]
-default_ca = d
-[d]
-new_certs_dir = {dir}
-database = {dir}/index.txt
-rand_serial = yes
-unique_subject = no
-default_md = sha256
-policy = p
-[p]
-organizationName = optional
-commonName = supplied
-[leaf]
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = serverAuth,clientAuth
-subjectAltName = URI:spiffe://ocu.local/ocu/gateway,DNS:gateway
-"""
 
-
-def issue(project, folder, start, end):
-    """A certificate of the gateway's key by the deployment's own CA, good between those dates."""
+def reissue(project, folder, start, end):
     keys, ca = project.volume("keys-gateway"), project.volume("deployment") / "pki"
-    (folder / "index.txt").write_text("")
-    (folder / "conf").write_text(CA_CONF.format(dir=folder))
-    run(["openssl", "req", "-new", "-key", keys / KEY, "-subj", "/O=OCU/CN=gateway", "-out", folder / "csr.pem"])
-    run(["openssl", "ca", "-batch", "-notext", "-config", folder / "conf", "-cert", ca / "ca.pem", "-keyfile", ca / "ca.key",
-         "-in", folder / "csr.pem", "-out", folder / "cert.pem", "-extensions", "leaf", "-startdate", start, "-enddate", end])
-    return (folder / "cert.pem").read_bytes()
+    return issue(ca, keys / KEY, "gateway", folder, start, end)
 
 
 def of_another(project, *_):
@@ -50,8 +26,8 @@ def of_another(project, *_):
 
 
 CERTIFICATES = {
-    "expired": (CERT, lambda p, d: issue(p, d, "20200101000000Z", "20210101000000Z"), "has expired.*clock"),
-    "of the future": (CERT, lambda p, d: issue(p, d, "20900101000000Z", "20910101000000Z"), "not yet valid.*clock"),
+    "expired": (CERT, lambda p, d: reissue(p, d, "20200101000000Z", "20210101000000Z"), "has expired.*clock"),
+    "of the future": (CERT, lambda p, d: reissue(p, d, "20900101000000Z", "20910101000000Z"), "not yet valid.*clock"),
     "of another": (CERT, of_another, "key.pem is not the key of .*cert.pem"),
     "no certificate": (CERT, lambda *_: b"-----BEGIN NOTHING-----\n", "cert.pem is not usable PEM"),
     "missing": (KEY, lambda *_: None, "key.pem: No such file"),

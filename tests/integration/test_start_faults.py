@@ -7,26 +7,8 @@ import socket
 import subprocess
 
 import pytest
+from certificates import issue
 from stack import ORDER, Stack, program, run
-
-CA_CONF = """[ca]
-default_ca = d
-[d]
-new_certs_dir = {dir}
-database = {dir}/index.txt
-rand_serial = yes
-unique_subject = no
-default_md = sha256
-policy = p
-[p]
-organizationName = optional
-commonName = supplied
-[leaf]
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = serverAuth,clientAuth
-subjectAltName = URI:spiffe://ocu.local/ocu/{name}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +42,9 @@ def start(s, daemon, **env):
     return p.returncode, p.stdout + p.stderr
 
 
-def issue(s, daemon, begin, end):
-    """A certificate of the daemon's own key by the deployment's CA, good between those dates."""
-    pki, work = s.etc / "pki", s.dir / "issue"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    (work / "index.txt").write_text("")
-    (work / "conf").write_text(CA_CONF.format(dir=work, name=daemon))
-    run(["openssl", "req", "-new", "-key", pki / daemon / "key.pem", "-subj", f"/O=OCU/CN={daemon}", "-out", work / "csr.pem"])
-    run(["openssl", "ca", "-batch", "-notext", "-config", work / "conf", "-cert", pki / "ca.pem", "-keyfile", pki / "ca.key", "-in",
-         work / "csr.pem", "-out", work / "cert.pem", "-extensions", "leaf", "-startdate", begin, "-enddate", end])
-    put(pki / daemon / "cert.pem", (work / "cert.pem").read_bytes())
+def reissue(s, daemon, begin, end):
+    pki = s.etc / "pki"
+    put(pki / daemon / "cert.pem", issue(pki, pki / daemon / "key.pem", daemon, s.dir / "issue", begin, end))
 
 
 def put(path, data):
@@ -98,8 +72,8 @@ FAULTS = {
     "another's identity": (lambda s, d, o: take(s, d, s.etc / "pki" / neighbour(d), "cert.pem", "key.pem"),
                            "{d}/cert.pem is the certificate of {neighbour}"),
     "another deployment": (lambda s, d, o: take(s, d, o.etc / "pki" / d, "cert.pem", "key.pem"), "{d}/cert.pem does not verify against the CA"),
-    "expired": (lambda s, d, o: issue(s, d, "20200101000000Z", "20210101000000Z"), "{d}/cert.pem.*has expired.*(occ init).*clock"),
-    "of the future": (lambda s, d, o: issue(s, d, "20900101000000Z", "20910101000000Z"), "{d}/cert.pem.*not yet valid.*set this host's clock"),
+    "expired": (lambda s, d, o: reissue(s, d, "20200101000000Z", "20210101000000Z"), "{d}/cert.pem.*has expired.*(occ init).*clock"),
+    "of the future": (lambda s, d, o: reissue(s, d, "20900101000000Z", "20910101000000Z"), "{d}/cert.pem.*not yet valid.*set this host's clock"),
     "a token key nobody knows": (lambda s, d, o: take(s, d, o.etc / "pki" / d, "token.key"), "token.key is not in internal-jwks.json"),
 }
 
