@@ -186,6 +186,8 @@ static void keeper_main(const struct ocu_daemon *d, struct forward_page *page, p
 		_exit(1);
 	if (enter_jail(d, &o.link, folder, &err)) {
 		ocu_log_error(OCU_LOG_ERROR, "forward.jail", NULL, &err);
+		snprintf(page->why, sizeof page->why, "%s", err.text);
+		atomic_store(&page->state, FORWARD_UNREACHABLE);
 		_exit(1);
 	}
 	keep(&o, page, auditd);

@@ -34,6 +34,7 @@ struct run {
 	struct follow follow;
 	struct link *link;
 	struct ocu_buf batch;
+	pid_t keeper;
 	uint64_t stop_ms; /* when to leave; 0: nobody asked */
 	uint64_t
 	    queued; /* record numbers: in the batch, acknowledged, acknowledged for a while, remembered */
@@ -79,9 +80,10 @@ static void save_cursor(struct run *r)
 
 /* --- when to leave --- */
 
+/* Asked to, or without the keeper that would end this process with auditd. */
 static bool leaving(struct run *r)
 {
-	if (!r->stop_ms && atomic_load(&r->page->stop))
+	if (!r->stop_ms && (atomic_load(&r->page->stop) || getppid() != r->keeper))
 		r->stop_ms = ocu_mono_ms() + FORWARD_STOP_MS;
 	return r->stop_ms != 0;
 }
@@ -225,6 +227,7 @@ void forward_run(const struct forward_opts *o, struct forward_page *page)
 {
 	struct run r = {.o = o,
 	                .page = page,
+	                .keeper = getppid(),
 	                .follow = {.fd = -1, .dirfd = -1},
 	                .batch = OCU_BUF_INIT(BATCH_BYTES + (size_t)2 * OCU_TRAIL_RECORD_MAX)};
 	unsigned retry = RETRY_MIN_MS;

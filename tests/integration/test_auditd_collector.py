@@ -166,6 +166,18 @@ def test_a_killed_process_is_started_again(authority, collector):
         has_all(collector, a)
 
 
+def test_without_its_keeper_it_ends(authority, collector):
+    with auditd(authority) as a:
+        eventually(lambda: collector.numbers())
+        [keeper], [worker] = forwarders(a)
+        os.kill(keeper, signal.SIGKILL)
+        eventually(lambda: not alive(worker))
+        assert a.append(raw(resource="after"))[0] == 0
+        a.kill("auditd", signal.SIGTERM)
+        a.start("auditd")
+        has_all(collector, a)
+
+
 def test_a_long_trail_over_segments(authority, collector):
     with auditd(authority, segment_size="64KiB") as a:
         for i in range(40):
