@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auditd/forbid.h"
@@ -110,12 +109,6 @@ static int enter_jail(const struct ocu_daemon *d, const struct link_opts *link, 
 	return rc ? rc : forbid_calls(programs, err);
 }
 
-static void pause_ms(unsigned ms)
-{
-	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-	nanosleep(&t, NULL);
-}
-
 static void forward_and_exit(const struct forward_opts *o, struct forward_page *page)
 {
 	static const int processes[] = {SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(kill), -1};
@@ -156,7 +149,7 @@ static void keep(const struct forward_opts *o, struct forward_page *page, int au
 		         (unsigned)status);
 		atomic_store(&page->state, FORWARD_UNREACHABLE);
 		ocu_log(OCU_LOG_ERROR, "forward.ended", NULL, "text", page->why, NULL);
-		pause_ms(AGAIN_MS);
+		forward_pause(AGAIN_MS);
 	}
 }
 
@@ -242,6 +235,7 @@ int forward_start(struct forward **ret, const struct ocu_daemon *d, struct ocu_e
 		keeper_main(d, f->page, self);
 	if (f->keeper < 0) {
 		rc = ocu_error_errno(err, OCU_E_INTERNAL, errno, "starting the process that forwards");
+		munmap(page, sizeof *f->page);
 		free(f);
 		return rc;
 	}
@@ -325,9 +319,12 @@ void forward_stop(struct forward *f)
 		pthread_join(f->thread, NULL);
 	}
 	atomic_store(&f->page->stop, true);
-	uint64_t end = ocu_mono_ms() + FORWARD_STOP_MS + STOP_GRACE_MS;
-	while (waitpid(f->keeper, NULL, WNOHANG) == 0 && ocu_mono_ms() < end)
-		pause_ms(10);
+	struct pollfd ended = {.fd = pidfd_open(f->keeper, 0), .events = POLLIN};
+	if (ended.fd >= 0) {
+		(void)poll(&ended, 1, FORWARD_STOP_MS + STOP_GRACE_MS);
+		close(ended.fd);
+	}
+	waitpid(f->keeper, NULL, WNOHANG);
 	munmap(f->page, sizeof *f->page);
 	free(f);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "auditd/link.h"
 #include "libocu/err.h"
@@ -31,6 +32,13 @@ struct forward_opts {
 	const char *host;   /* HOSTNAME */
 	unsigned facility;
 };
+
+/* Memory that two processes share tells nobody that it changed: it is looked at again after a while. */
+static inline void forward_pause(unsigned ms)
+{
+	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+	nanosleep(&t, NULL);
+}
 
 /* Forwards until the page says stop. */
 void forward_run(const struct forward_opts *o, struct forward_page *page);

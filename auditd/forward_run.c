@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auditd/follow.h"
@@ -91,12 +90,6 @@ static bool leaving(struct run *r)
 static bool out_of_time(struct run *r)
 {
 	return leaving(r) && ocu_mono_ms() >= r->stop_ms;
-}
-
-static void rest(unsigned ms)
-{
-	struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
-	nanosleep(&t, NULL);
 }
 
 /* --- sending --- */
@@ -184,7 +177,7 @@ static void wait_before_retry(struct run *r, unsigned *ms)
 {
 	uint64_t end = ocu_mono_ms() + *ms;
 	while (!leaving(r) && ocu_mono_ms() < end)
-		rest(FORWARD_TICK_MS);
+		forward_pause(FORWARD_TICK_MS);
 	*ms = *ms * 2 < RETRY_MAX_MS ? *ms * 2 : RETRY_MAX_MS;
 }
 
@@ -192,7 +185,7 @@ static void wait_before_retry(struct run *r, unsigned *ms)
 static bool wait_for_trail(struct run *r)
 {
 	while (atomic_load(&r->page->durable) == 0 && !leaving(r))
-		rest(FORWARD_TICK_MS);
+		forward_pause(FORWARD_TICK_MS);
 	return atomic_load(&r->page->durable) > 0;
 }
 
