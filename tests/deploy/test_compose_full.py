@@ -21,7 +21,7 @@ def full(docker, upstream):
 
 def token(full, secret=None, **form):
     """What a client does that knows nothing of OCU (RFC 6749, section 4.4)."""
-    secret = secret or (full.volume("full-keys") / "idp/client-secret").read_text().strip()
+    secret = secret or (full.volume("idp") / "client-secret").read_text().strip()
     request = urllib.request.Request("http://127.0.0.1:4000/token", urllib.parse.urlencode({"grant_type": "client_credentials", **form}).encode(),
                                      {"Authorization": "Basic " + b64encode(f"agent:{secret}".encode()).decode()})
     with urllib.request.urlopen(request, timeout=30) as r:
@@ -79,7 +79,7 @@ def test_the_servers_hold_nothing_of_ocu(full, service):
     host = c["HostConfig"]
     assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"]
     names = {m["Name"].split("_", 1)[1] for m in c["Mounts"] if m["Type"] == "volume"}
-    assert names == ({"full-keys"} if service == "idp" else {"collector", "collected"})
+    assert names == ({"idp"} if service == "idp" else {"collector", "collected"})
     networks = {n.split("_", 1)[1] for n in c["NetworkSettings"]["Networks"]}
     assert networks == ({"idp"} if service == "idp" else {"collector"})
     if service == "syslog":

@@ -7,9 +7,9 @@ const issuer = process.env.ISSUER;
 const audiences = { 'urn:ocu:gateway': 'ocu-gateway', 'urn:ocu:files': 'ocu-files' };
 
 const provider = new Provider(issuer, {
-  jwks: JSON.parse(readFileSync('/keys/idp/private.json')),
+  jwks: JSON.parse(readFileSync('/idp/private.json')),
   clients: [{
-    client_id: process.env.CLIENT_ID, client_secret: readFileSync('/keys/idp/client-secret', 'utf8').trim(), grant_types: ['client_credentials'],
+    client_id: process.env.CLIENT_ID, client_secret: readFileSync('/idp/client-secret', 'utf8').trim(), grant_types: ['client_credentials'],
     redirect_uris: [], response_types: [], id_token_signed_response_alg: 'ES256',
   }],
   enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
