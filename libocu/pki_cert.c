@@ -12,7 +12,7 @@
 #include "libocu/err.h"
 #include "libocu/pki_internal.h"
 
-#define NAMES_MAX   32
+#define NAMES_MAX   320
 #define BACKDATE_S  300 /* hosts whose clocks differ a little accept a fresh certificate */
 #define SECONDS_DAY 86400L
 
@@ -68,11 +68,13 @@ static int fill_names(GENERAL_NAMES *names, const struct ocu_pki_template *t, st
 	if (!add_text(names, GEN_URI, t->uri))
 		return ocu_error_set(err, OCU_E_NOMEM, "certificate names");
 	for (const char *const *d = t->dns; d && *d; d++, n++)
-		if (n >= NAMES_MAX || !dns_ok(*d) || !add_text(names, GEN_DNS, *d))
+		if (!dns_ok(*d) || !add_text(names, GEN_DNS, *d))
 			return ocu_error_set(err, OCU_E_INVALID, "not a usable DNS name: %.64s", *d);
 	for (const char *const *i = t->ips; i && *i; i++, n++)
-		if (n >= NAMES_MAX || !add_name(names, GEN_IPADD, a2i_IPADDRESS(*i)))
+		if (!add_name(names, GEN_IPADD, a2i_IPADDRESS(*i)))
 			return ocu_error_set(err, OCU_E_INVALID, "not a usable IP address: %.64s", *i);
+	if (n > NAMES_MAX)
+		return ocu_error_set(err, OCU_E_INVALID, "a certificate has %d names at most", NAMES_MAX);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LIST_MAX 16
+#define LIST_MAX 256 /* names of brokerd's services on 64 nodes, three each, and those of the others */
 
 /* Exit codes. */
 enum { OCC_OK = 0, OCC_FAILED = 1, OCC_USAGE = 2, OCC_UNREACHABLE = 3 };

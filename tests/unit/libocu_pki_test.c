@@ -146,6 +146,21 @@ START_TEST(an_issued_certificate)
 }
 END_TEST
 
+START_TEST(too_many_names)
+{
+	const char *dns[322] = {NULL};
+	const struct ocu_pki_cert c = {.component = OCU_COMP_GATEWAY, .dns = dns};
+	struct ocu_error err = {0};
+
+	for (size_t i = 0; i < 321; i++)
+		dns[i] = "a";
+	ck_assert_int_eq(ocu_pki_issue(dir, TD, &c, &err), OCU_E_INVALID);
+	ck_assert_str_eq(err.text, "a certificate has 320 names at most");
+	dns[320] = NULL;
+	ck_assert_int_eq(issue(&c), 0);
+}
+END_TEST
+
 START_TEST(names_that_are_not_names)
 {
 	static const char *const bad_dns[] = {"", "a b", "a,URI:spiffe://x", "a\nb", "a\"b"};
@@ -341,6 +356,7 @@ int main(void)
 	tcase_add_test(c, trust_domains);
 	tcase_add_test(c, an_issued_certificate);
 	tcase_add_test(c, names_that_are_not_names);
+	tcase_add_test(c, too_many_names);
 	tcase_add_test(c, nothing_is_overwritten);
 	tcase_add_test(c, another_folder_for_another_instance);
 	tcase_add_test(c, a_daemon_loads_who_it_is);

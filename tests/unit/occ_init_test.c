@@ -139,6 +139,27 @@ START_TEST(names_are_for_all_or_for_one)
 }
 END_TEST
 
+/* As many as a list holds, as long as names get: the daemon still loads its certificate. */
+START_TEST(a_certificate_has_room_for_the_names_of_every_node)
+{
+	static char name[LIST_MAX][100];
+	struct ocu_identity *id = NULL;
+	struct ocu_error err = {0};
+
+	for (size_t i = 0; i < LIST_MAX; i++) {
+		snprintf(name[i], sizeof name[i], "brokerd=ocu-brokerd-node%03zu-%031d.%032d.svc", i, 0, 0);
+		a.dns.item[a.dns.n++] = name[i];
+	}
+	ck_assert_int_eq(run_init(&a), OCC_OK);
+	ck_assert(has_name("pki/brokerd/cert.pem", strchr(name[0], '=') + 1));
+	ck_assert(has_name("pki/brokerd/cert.pem", strchr(name[LIST_MAX - 1], '=') + 1));
+	ck_assert(!has_name("pki/operatord/cert.pem", strchr(name[0], '=') + 1));
+	ck_assert_msg(ocu_identity_load(&id, in_etc("pki"), "test.ocu", OCU_COMP_BROKERD, &err) == 0, "%s",
+	              err.text);
+	ocu_identity_free(id);
+}
+END_TEST
+
 START_TEST(the_first_token_is_a_good_one)
 {
 	const struct ocu_jwt_expect gateway = {.issuer = "ocu:test.ocu", .audience = "ocu-gateway"};
@@ -333,6 +354,7 @@ int main(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, it_makes_what_the_daemons_load);
 	tcase_add_test(c, names_are_for_all_or_for_one);
+	tcase_add_test(c, a_certificate_has_room_for_the_names_of_every_node);
 	tcase_add_test(c, the_first_token_is_a_good_one);
 	tcase_add_test(c, a_second_run_changes_nothing);
 	tcase_add_test(c, an_interrupted_run_is_completed);
