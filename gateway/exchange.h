@@ -39,7 +39,8 @@ struct call {
 	char call_id[40];
 	char session[40]; /* ours, set once routed; never leaves the process outward */
 	char filesystem_id[40];
-	char url[256]; /* sandboxd that runs it */
+	char files_url[256]; /* where that file system is reached; "" when clients are not told */
+	char url[256];       /* sandboxd that runs it */
 	char grant[4097];
 	json_t *arguments;
 	bool cancelled; /* under inflight's lock */

@@ -111,12 +111,14 @@ static int route_from(struct route *ret, const Ocu__Session__CreateReply *reply,
 {
 	const Ocu__Session__Route *w = reply->route;
 	if (!w || strlen(w->sandboxd_url) >= sizeof ret->url || strlen(w->grant) >= sizeof ret->grant ||
+	    strlen(w->files_url) >= sizeof ret->files_url ||
 	    strlen(reply->session_id) >= sizeof ret->session_id ||
 	    strlen(reply->filesystem_id) >= sizeof ret->filesystem_id)
 		return ocu_error_set(err, OCU_E_UNAVAILABLE, "operatord's route is not usable");
 	snprintf(ret->session_id, sizeof ret->session_id, "%s", reply->session_id);
 	snprintf(ret->filesystem_id, sizeof ret->filesystem_id, "%s", reply->filesystem_id);
 	snprintf(ret->url, sizeof ret->url, "%s", w->sandboxd_url);
+	snprintf(ret->files_url, sizeof ret->files_url, "%s", w->files_url);
 	snprintf(ret->grant, sizeof ret->grant, "%s", w->grant);
 	/* Renewed a little early, so that a grant does not end between here and sandboxd. */
 	ret->until_ms = ocu_mono_ms() + w->grant_ttl_ms * 9ull / 10;

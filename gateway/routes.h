@@ -11,6 +11,7 @@ struct route {
 	char session_id[40];
 	char filesystem_id[40];
 	char url[256];
+	char files_url[256]; /* "" when clients are not told */
 	char grant[4097];
 	uint64_t until_ms; /* monotonic */
 };

@@ -75,6 +75,18 @@ static void answer_failure(struct call *c, const struct ocu_error *err)
 	call_error(c, err->code == OCU_E_TOKEN_EXPIRED ? OCU_E_UNAVAILABLE : err->code, NULL);
 }
 
+/* What a client needs to find the session's files and the trail of this call. */
+static void render_meta(struct ocu_buf *b, const struct call *c)
+{
+	ocu_buf_printf(b, ",\"_meta\":{\"ocu/filesystem_id\":\"%s\",\"ocu/correlation_id\":\"%s\"",
+	               c->filesystem_id, c->trace);
+	if (c->files_url[0]) {
+		ocu_buf_printf(b, ",\"ocu/files_url\":");
+		ocu_buf_json_string(b, c->files_url, strlen(c->files_url));
+	}
+	ocu_buf_printf(b, "}}");
+}
+
 /* Escaping can make the text several times longer: halve the bound until the whole fits. */
 static void answer_reply(struct call *c, const ProtobufCMessage *reply)
 {
@@ -83,8 +95,7 @@ static void answer_reply(struct call *c, const ProtobufCMessage *reply)
 		ocu_buf_reset(&b);
 		ocu_buf_putc(&b, '{');
 		c->tool->render(&b, reply, limit);
-		ocu_buf_printf(&b, ",\"_meta\":{\"ocu/filesystem_id\":\"%s\",\"ocu/correlation_id\":\"%s\"}}",
-		               c->filesystem_id, c->trace);
+		render_meta(&b, c);
 		if (!b.failed)
 			break;
 	}
@@ -134,6 +145,7 @@ static void routed(void *arg, const struct route *route, const struct ocu_error 
 	}
 	snprintf(c->session, sizeof c->session, "%s", route->session_id);
 	snprintf(c->filesystem_id, sizeof c->filesystem_id, "%s", route->filesystem_id);
+	snprintf(c->files_url, sizeof c->files_url, "%s", route->files_url);
 	if (inflight_routed(c->ex->g->inflight, c, route->url, route->grant)) {
 		c->tool->request(c, c->arguments);
 	} else {

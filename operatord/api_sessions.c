@@ -16,11 +16,11 @@ static json_t *session_json(const struct session *s)
 {
 	int64_t now = (int64_t)ocu_mono_ms();
 
-	return json_pack("{ss ss ss ss ss ss ss ss ss ss so so sI sI}", "session_id", s->session_id, "state",
-	                 session_state_name(s->state), "caller", s->caller, "label", s->label,
+	return json_pack("{ss ss ss ss ss ss ss ss ss ss ss so so sI sI}", "session_id", s->session_id,
+	                 "state", session_state_name(s->state), "caller", s->caller, "label", s->label,
 	                 "filesystem_id", s->filesystem_id, "container_name", s->container_name, "token_id",
-	                 s->token_id, "reason", s->reason, "runtime", s->runtime, "tier", s->tier, "created",
-	                 api_time(s->created_ms), "ended", api_time(s->ended_ms), "age_s",
+	                 s->token_id, "reason", s->reason, "runtime", s->runtime, "tier", s->tier, "node",
+	                 s->node, "created", api_time(s->created_ms), "ended", api_time(s->ended_ms), "age_s",
 	                 (json_int_t)(now - s->created_mono) / 1000, "idle_s",
 	                 (json_int_t)(now - s->active_mono) / 1000);
 }
@@ -28,6 +28,7 @@ static json_t *session_json(const struct session *s)
 void api_session_list(struct api_call *a)
 {
 	struct session_filter f = {.caller = ocu_http_query(a->http, "caller"),
+	                           .node = ocu_http_query(a->http, "node"),
 	                           .after = ocu_http_query(a->http, "after")};
 	OCU_FREE struct session *list = NULL;
 	struct ocu_error err = {0};

@@ -5,6 +5,7 @@
 
 #include "libocu/daemon.h"
 #include "libocu/err.h"
+#include "libocu/json.h"
 
 /* Host names are checked in full by egressd; here only what could never be one is kept out. */
 static const char egress_allow_schema[] =
@@ -13,6 +14,18 @@ static const char egress_allow_schema[] =
     "\"pattern\":\"^([*][.])?[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$\"},"
     "\"ports\":{\"type\":\"array\",\"maxItems\":64,"
     "\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":65535}}}}}";
+
+/* The name is also that of objects in a cluster. The files' URL is told to clients as it stands here. */
+#define NODE_URL "{\"type\":\"string\",\"maxLength\":200,\"pattern\":\"^tls[+]tcp://[][A-Za-z0-9.:_-]+$\"}"
+#define FILES_URL                                                                                            \
+	"{\"type\":\"string\",\"maxLength\":200,\"pattern\":\"^(https://[][A-Za-z0-9.:_-]+(/[A-Za-z0-9._/"   \
+	"-]*)?)?$\"}"
+static const char nodes_schema[] =
+    "{\"type\":\"array\",\"maxItems\":64,\"items\":{\"type\":\"object\",\"required\":[\"name\","
+    "\"sandboxd_control_url\",\"sandboxd_exec_url\",\"brokerd_url\",\"egressd_url\"],\"properties\":{"
+    "\"name\":{\"type\":\"string\",\"maxLength\":32,\"pattern\":\"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$\"},"
+    "\"sandboxd_control_url\":" NODE_URL ",\"sandboxd_exec_url\":" NODE_URL ",\"brokerd_url\":" NODE_URL
+    ",\"egressd_url\":" NODE_URL ",\"files_url\":" FILES_URL ",\"cordoned\":{\"type\":\"boolean\"}}}}";
 
 static const char audiences_schema[] = "{\"type\":\"array\",\"minItems\":1,\"maxItems\":16,"
                                        "\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200}}";
@@ -44,6 +57,13 @@ static const struct ocu_conf_opt options[] = {
      "Where brokerd registers mounts"},
     {"egressd_url", OCU_CONF_STRING, "tls+tcp://127.0.0.1:9501", 0, 0, NULL,
      "Where egressd registers sessions"},
+    {"nodes", OCU_CONF_JSON, "[]", 0, 0, nodes_schema,
+     "Nodes that run sandboxes: list of {name, sandboxd_control_url, sandboxd_exec_url, brokerd_url, "
+     "egressd_url, files_url, cordoned}; [] is one node, at the four addresses above. A cordoned node keeps "
+     "its sessions and gets no new ones; files_url is told to MCP clients"},
+    {"node_lost", OCU_CONF_DURATION, "5m", 0, DAY, NULL,
+     "Sessions of a node whose sandboxd was away for this long are ended, so that their callers get new ones "
+     "on another node; only with several nodes. 0s: they wait for it"},
     {"profile", OCU_CONF_ENUM, "trusted_operator", 0, 0, "trusted_operator|internal_workforce|untrusted",
      "Who may run code here; decides which sandbox tiers are permitted"},
     {"sessions_per_caller", OCU_CONF_INT, "16", 1, 10000, NULL, "Live sessions one caller may have"},
@@ -90,10 +110,50 @@ static int check_strings(const struct ocu_conf *c, struct ocu_error *err)
 	return 0;
 }
 
+static struct node_conf node_read(const json_t *item)
+{
+	return (struct node_conf){.name = ocu_json_str(item, "name", ""),
+	                          .sandboxd_control_url = ocu_json_str(item, "sandboxd_control_url", ""),
+	                          .sandboxd_exec_url = ocu_json_str(item, "sandboxd_exec_url", ""),
+	                          .brokerd_url = ocu_json_str(item, "brokerd_url", ""),
+	                          .egressd_url = ocu_json_str(item, "egressd_url", ""),
+	                          .files_url = ocu_json_str(item, "files_url", ""),
+	                          .cordoned = json_is_true(json_object_get(item, "cordoned"))};
+}
+
+/* Two nodes with one daemon would each take the other's sandboxes for orphans. */
+static const char *shared(const struct node_conf *a, const struct node_conf *b)
+{
+	return strcmp(a->name, b->name) == 0                                   ? "name"
+	       : strcmp(a->sandboxd_control_url, b->sandboxd_control_url) == 0 ? "sandboxd_control_url"
+	       : strcmp(a->sandboxd_exec_url, b->sandboxd_exec_url) == 0       ? "sandboxd_exec_url"
+	       : strcmp(a->brokerd_url, b->brokerd_url) == 0                   ? "brokerd_url"
+	       : strcmp(a->egressd_url, b->egressd_url) == 0                   ? "egressd_url"
+	                                                                       : NULL;
+}
+
+static int check_nodes(const json_t *list, struct ocu_error *err)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const struct node_conf a = node_read(json_array_get(list, i));
+		for (size_t k = 0; k < i; k++) {
+			const struct node_conf b = node_read(json_array_get(list, k));
+			const char *what = shared(&a, &b);
+			if (what)
+				return ocu_error_set(err, OCU_E_CONFIG,
+				                     "nodes: two have the same %s (node \"%s\")", what,
+				                     a.name);
+		}
+	}
+	return 0;
+}
+
 static int check(const struct ocu_conf *c, struct ocu_error *err)
 {
 	int rc = check_strings(c, err);
 
+	if (rc == 0)
+		rc = check_nodes(ocu_conf_json(c, "nodes"), err);
 	if (rc)
 		return rc;
 	if (json_array_size(ocu_conf_json(c, "egress_allow")) > 0 &&
@@ -117,11 +177,24 @@ static void read_addresses(struct settings *s, const struct ocu_conf *c)
 	s->pull_listen = ocu_conf_str(c, "pull_listen");
 	s->api_listen = ocu_conf_str(c, "api_listen");
 	s->revoke_listen = ocu_conf_str(c, "revoke_listen");
-	s->sandboxd_control_url = ocu_conf_str(c, "sandboxd_control_url");
-	s->sandboxd_exec_url = ocu_conf_str(c, "sandboxd_exec_url");
-	s->brokerd_url = ocu_conf_str(c, "brokerd_url");
-	s->egressd_url = ocu_conf_str(c, "egressd_url");
 	s->audit_url = ocu_conf_str(c, "audit_url");
+}
+
+static void read_nodes(struct settings *s, const struct ocu_conf *c)
+{
+	const json_t *list = ocu_conf_json(c, "nodes");
+
+	for (s->nodes = 0; s->nodes < json_array_size(list); s->nodes++)
+		s->node[s->nodes] = node_read(json_array_get(list, s->nodes));
+	if (s->nodes > 0)
+		return;
+	s->node[s->nodes++] =
+	    (struct node_conf){.name = "",
+	                       .sandboxd_control_url = ocu_conf_str(c, "sandboxd_control_url"),
+	                       .sandboxd_exec_url = ocu_conf_str(c, "sandboxd_exec_url"),
+	                       .brokerd_url = ocu_conf_str(c, "brokerd_url"),
+	                       .egressd_url = ocu_conf_str(c, "egressd_url"),
+	                       .files_url = ""};
 }
 
 static void read_limits(struct settings *s, const struct ocu_conf *c)
@@ -150,10 +223,12 @@ void settings_read(struct settings *s, const struct ocu_conf *c)
 	    .grant_ttl_ms = ocu_conf_ms(c, "grant_ttl"),
 	    .session_token_ttl_ms = ocu_conf_ms(c, "session_token_ttl"),
 	    .reconcile_ms = ocu_conf_ms(c, "reconcile_interval"),
+	    .node_lost_ms = ocu_conf_ms(c, "node_lost"),
 	    .token_audiences = ocu_conf_json(c, "token_audiences"),
 	    .token_ttl_max_ms = ocu_conf_ms(c, "token_ttl_max"),
 	};
 	read_addresses(s, c);
+	read_nodes(s, c);
 	read_limits(s, c);
 	/* The gateway asks for a route once a grant: asking marks activity, so a grant must end well before.
 	 */

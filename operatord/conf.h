@@ -10,6 +10,7 @@
 
 #include "libocu/conf.h"
 #include "operatord/admission.h"
+#include "operatord/nodes.h"
 #include "operatord/registry.h"
 
 struct ocu_daemon_spec;
@@ -22,10 +23,13 @@ struct settings {
 	const char *trust_domain;
 	const char *pki_dir;
 	const char *rpc_listen, *feed_listen, *pull_listen, *api_listen, *revoke_listen;
-	const char *sandboxd_control_url, *sandboxd_exec_url, *brokerd_url, *egressd_url, *audit_url;
+	const char *audit_url;
+	struct node_conf node[NODES_MAX];
+	size_t nodes; /* at least one */
 	enum profile profile;
 	struct registry_limits limits;
 	int64_t session_idle_ms, session_max_ms, grant_ttl_ms, session_token_ttl_ms, reconcile_ms;
+	int64_t node_lost_ms;
 	const char *image;
 	uint64_t memory_bytes, scratch_bytes, quota_bytes, quota_files;
 	uint32_t cpu_percent, pids;

@@ -3,6 +3,7 @@
 
 #include "libocu/audit.h"
 #include "libocu/err.h"
+#include "libocu/rpc.h"
 #include "operatord/creates.h"
 #include "operatord/feed.h"
 #include "operatord/hands.h"
@@ -28,7 +29,7 @@ int control_open(struct control *c, const struct settings *cfg, const char *stat
 	int rc;
 
 	*c = (struct control){.cfg = *cfg, .identity = identity};
-	node_init(&c->node);
+	heard_init(&c->heard);
 	c->creates = creates_new();
 	c->hands = hands_new();
 	if (!c->creates || !c->hands)
@@ -41,9 +42,13 @@ int control_open(struct control *c, const struct settings *cfg, const char *stat
 
 int control_connect(struct control *c, struct ocu_error *err)
 {
+	const struct ocu_rpc_client_opts auditd = {
+	    .url = c->cfg.audit_url, .identity = c->identity, .peer = OCU_COMP_AUDITD, .inflight = 8};
 	int rc = ocu_audit_start(&c->audit, c->cfg.audit_url, c->identity, err);
 
-	return rc ? rc : peers_open(&c->peers, &c->cfg, c->identity, err);
+	if (rc == 0)
+		rc = ocu_rpc_client_new(&c->auditd, &auditd, err);
+	return rc ? rc : nodes_open(&c->nodes, c->cfg.node, c->cfg.nodes, c->identity, err);
 }
 
 void control_close(struct control *c)
@@ -53,12 +58,14 @@ void control_close(struct control *c)
 	pool_stop(c->starts);
 	pool_stop(c->ends);
 	feed_stop(c->feed);
-	peers_close(&c->peers);
+	nodes_close(&c->nodes);
+	if (c->auditd)
+		ocu_rpc_client_free(c->auditd);
 	if (c->audit)
 		ocu_audit_stop(c->audit);
 	mint_close(c->mint);
 	registry_close(c->registry);
 	hands_free(c->hands);
 	creates_free(c->creates);
-	node_done(&c->node);
+	heard_done(&c->heard);
 }

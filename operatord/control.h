@@ -8,11 +8,12 @@
 #include <stdbool.h>
 
 #include "operatord/conf.h"
-#include "operatord/node.h"
-#include "operatord/peers.h"
+#include "operatord/heard.h"
+#include "operatord/nodes.h"
 
 struct ocu_audit;
 struct ocu_identity;
+struct ocu_rpc_client;
 
 struct control {
 	struct settings cfg;
@@ -20,8 +21,9 @@ struct control {
 	struct registry *registry;
 	struct mint *mint;
 	struct ocu_audit *audit;
-	struct peers peers;
-	struct node node;
+	struct ocu_rpc_client *auditd; /* what auditd is asked; records go over `audit` */
+	struct nodes nodes;
+	struct heard heard;
 	struct feed *feed;
 	struct creates *creates;
 	struct hands *hands;
@@ -34,7 +36,7 @@ struct control {
 /* Opens registry and keys under the given folder, then the pools; nothing is dialled or served yet. */
 int control_open(struct control *c, const struct settings *cfg, const char *state_dir,
                  const struct ocu_identity *identity, struct ocu_error *err);
-/* Dials auditd and the three custodians. */
+/* Dials auditd and the three custodians of every node. */
 int control_connect(struct control *c, struct ocu_error *err);
 /* Waits for the work under way, then stops the feed; the other listeners must be stopped already. */
 void control_close(struct control *c);

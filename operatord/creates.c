@@ -183,12 +183,24 @@ static int check_want(struct control *c, const struct create_want *want, struct 
 	    !text_ok(want->token_id, TEXT_MAX))
 		return ocu_error_set(err, OCU_E_PARAMS,
 		                     "caller, hint or token id is empty, too long or not text");
-	if (!node_reconciled(&c->node))
+	if (!nodes_some_reconciled(&c->nodes))
 		return ocu_error_set(err, OCU_E_UNAVAILABLE, "not yet compared with what sandboxd runs");
 	rc = registry_deny_check(c->registry, OCU_DENY_CALLER, want->caller, err);
 	if (rc == 0 && want->token_id[0])
 		rc = registry_deny_check(c->registry, OCU_DENY_TOKEN, want->token_id, err);
 	return rc;
+}
+
+/* The pair's session that runs already. After a restart it is only a row until its node was compared with. */
+static int use_running(struct control *c, const struct session *s, struct ocu_error *err)
+{
+	struct node *n;
+	int rc = nodes_of(&c->nodes, s, &n, err);
+
+	if (rc == 0 && !node_reconciled(n))
+		rc = ocu_error_set(err, OCU_E_UNAVAILABLE,
+		                   "not yet compared with what the session's node runs");
+	return rc ? rc : registry_session_touch(c->registry, s->session_id, (int64_t)ocu_mono_ms(), err);
 }
 
 void create_session(struct control *c, const struct create_want *want, create_done_fn *done, void *arg)
@@ -202,7 +214,7 @@ void create_session(struct control *c, const struct create_want *want, create_do
 	if (rc == 0)
 		rc = registry_session_find(c->registry, want->caller, want->hint, &s, &err);
 	if (rc == 0 && s.state == SESSION_ACTIVE)
-		rc = registry_session_touch(c->registry, s.session_id, (int64_t)ocu_mono_ms(), &err);
+		rc = use_running(c, &s, &err);
 	if (rc && rc != OCU_E_NOT_FOUND) {
 		done(arg, NULL, false, &err);
 		return;

@@ -23,15 +23,17 @@ static int record(struct control *c, enum action_id action, const struct session
 	                       .detail = json_pack("{ss ss ss}", "reason", want->reason, "caller", s->caller,
 	                                           "container_name", s->container_name)};
 
+	if (f.detail && s->node[0])
+		json_object_set_new(f.detail, "node", json_string(s->node));
 	return evidence_commit(c->audit, action, &f, err);
 }
 
-static int stop(struct control *c, const struct session *s, const char *reason, const char *trace,
+static int stop(struct peers *p, const struct session *s, const char *reason, const char *trace,
                 struct ocu_error *err)
 {
 	struct ocu_error edge = {0};
-	int rc = peers_edge_drop(&c->peers, s->session_id, reason, trace, &edge);
-	int stopped = peers_sandbox_stop(&c->peers, s->session_id, reason, trace, err);
+	int rc = peers_edge_drop(p, s->session_id, reason, trace, &edge);
+	int stopped = peers_sandbox_stop(p, s->session_id, reason, trace, err);
 
 	/* An edge that cannot be reached does not keep a guest alive, but the step stays open. */
 	if (stopped == 0 && rc) {
@@ -42,15 +44,24 @@ static int stop(struct control *c, const struct session *s, const char *reason, 
 	return stopped;
 }
 
+/* Of a node that is not configured any more nothing can be asked; should it come back, what it still holds
+ * belongs to nobody (orphans.h). */
+static int take_down(struct control *c, const struct session *s, bool stopped, const char *trace,
+                     struct ocu_error *err)
+{
+	struct node *n = nodes_find(&c->nodes, s->node);
+	int rc = !n || stopped ? 0 : stop(&n->peers, s, s->reason, trace, err);
+
+	return rc || !n ? rc : peers_mount_release(&n->peers, s->session_id, true, trace, err);
+}
+
 int end_finish(struct control *c, const struct session *s, bool stopped, const char *trace,
                struct ocu_error *err)
 {
 	const struct end_want done = {.reason = s->reason, .trace = trace};
-	int rc = stopped ? 0 : stop(c, s, s->reason, trace, err);
+	int rc = take_down(c, s, stopped, trace, err);
 	struct session now;
 
-	if (rc == 0)
-		rc = peers_mount_release(&c->peers, s->session_id, true, trace, err);
 	/* Somebody else may have finished it meanwhile. */
 	if (rc == 0)
 		rc = registry_session_get(c->registry, s->session_id, &now, err);

@@ -185,8 +185,7 @@ static void on_pull(struct ocu_rpc_call *call, const ProtobufCMessage *req, void
 	struct control *c = arg;
 	Ocu__Denylist__PullReply p = OCU__DENYLIST__PULL_REPLY__INIT;
 
-	node_pulled(&c->node, ocu_rpc_call_peer(call)->component, q->epoch);
-	node_version(&c->node, ocu_rpc_call_peer(call)->component, q->version);
+	heard_pulled(&c->heard, ocu_rpc_call_peer(call)->component, q->epoch, q->version);
 	p.history = (char *)registry_history(c->registry);
 	p.epoch = registry_epoch(c->registry);
 	/* Epoch 0 is asked for by who has nothing yet, and a list of another history may have any number. */

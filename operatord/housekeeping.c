@@ -84,10 +84,10 @@ void housekeeping_run(struct housekeeping *k, struct control *c, int64_t now_mon
 static int record_change(struct control *c, enum action_id action, const char *key, const char *now,
                          int downgrade, const char *before, struct ocu_error *err)
 {
-	const struct fact f = {
-	    .resource = now,
-	    .reason = downgrade ? OCU_E_TIER : 0,
-	    .detail = json_pack("{ss ss sb}", "before", before, "now", now, "downgrade", downgrade)};
+	const struct fact f = {.resource = now,
+	                       .reason = downgrade ? OCU_E_TIER : 0,
+	                       .detail = json_pack("{ss ss ss sb}", "what", key, "before", before, "now", now,
+	                                           "downgrade", downgrade)};
 	int rc = evidence_commit(c->audit, action, &f, err);
 
 	if (rc == 0 && downgrade)
@@ -108,15 +108,17 @@ int housekeeping_profile(struct control *c, struct ocu_error *err)
 	                     admission_profile_downgrade(before, now), before, err);
 }
 
-void housekeeping_tier(struct control *c, const char *tier)
+void housekeeping_tier(struct control *c, const char *node, const char *tier)
 {
 	struct ocu_error err = {0};
-	char before[64];
-	int rc = registry_fact_get(c->registry, "tier", before, sizeof before, &err);
+	char before[64], key[NODE_MAX + sizeof "tier:"];
+	int rc;
 
+	snprintf(key, sizeof key, "tier%s%s", node[0] ? ":" : "", node);
+	rc = registry_fact_get(c->registry, key, before, sizeof before, &err);
 	if (rc == 0 && strcmp(before, tier) != 0)
-		rc = record_change(c, ACTION_TIER_CHANGE, "tier", tier,
-		                   admission_tier_downgrade(before, tier), before, &err);
+		rc = record_change(c, ACTION_TIER_CHANGE, key, tier, admission_tier_downgrade(before, tier),
+		                   before, &err);
 	if (rc)
 		ocu_log_error(OCU_LOG_WARN, "tier.change", NULL, &err);
 }

@@ -17,7 +17,7 @@ struct housekeeping {
 
 void housekeeping_run(struct housekeeping *k, struct control *c, int64_t now_mono);
 /* Records a change against the last start; a downgrade is a failure-grade event (NFR-SEC-39). */
-void housekeeping_tier(struct control *c, const char *tier);
+void housekeeping_tier(struct control *c, const char *node, const char *tier);
 int housekeeping_profile(struct control *c, struct ocu_error *err);
 /* Token records in <pki_dir>/operatord/issued-tokens.json that are not known yet. */
 int housekeeping_import(struct control *c, struct ocu_error *err);

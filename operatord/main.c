@@ -28,7 +28,7 @@ struct operatord {
 	struct ocu_daemon d;
 	struct control control;
 	struct assertions *assertions;
-	struct reconcile *reconcile;
+	struct reconcilers *reconcile;
 	struct ocu_rpc_server *sessions;
 	struct api *api;
 };
@@ -87,9 +87,9 @@ static int serve(struct operatord *o, struct ocu_error *err)
 static int ready(void *arg, char *why, size_t size)
 {
 	struct operatord *o = arg;
-	const char *missing = !ocu_audit_healthy(o->control.audit) ? "auditd"
-	                      : !node_reconciled(&o->control.node) ? "sandboxd"
-	                                                           : NULL;
+	const char *missing = !ocu_audit_healthy(o->control.audit)        ? "auditd"
+	                      : !nodes_some_reconciled(&o->control.nodes) ? "sandboxd"
+	                                                                  : NULL;
 
 	snprintf(why, size, "%s", missing ? missing : "");
 	return missing == NULL;

@@ -4,41 +4,31 @@
 #include <stdio.h>
 
 #include "libocu/clock.h"
+#include "libocu/rpc.h"
 #include "operatord/text.h"
 
-void node_init(struct node *n)
+int node_open(struct node *n, const struct node_conf *conf, const struct ocu_identity *id,
+              struct ocu_error *err)
 {
-	*n = (struct node){0};
-	pthread_mutex_init(&n->lock, NULL);
+	int rc;
+
+	*n = (struct node){.conf = *conf};
+	rc = peers_open(&n->peers, conf, id, err);
+	if (rc == 0)
+		pthread_mutex_init(&n->lock, NULL);
+	return rc;
 }
 
-void node_done(struct node *n)
+void node_close(struct node *n)
 {
+	peers_close(&n->peers);
 	pthread_mutex_destroy(&n->lock);
 }
 
-void node_heard(struct node *n, enum ocu_component c, const char *boot_id)
+void node_boot(struct node *n, enum node_daemon d, const char *boot_id)
 {
 	pthread_mutex_lock(&n->lock);
-	n->peer[c].heard_mono = ocu_mono_ms();
-	if (boot_id)
-		text_copy(n->peer[c].boot_id, sizeof n->peer[c].boot_id, boot_id);
-	pthread_mutex_unlock(&n->lock);
-}
-
-void node_pulled(struct node *n, enum ocu_component c, uint64_t epoch)
-{
-	pthread_mutex_lock(&n->lock);
-	n->peer[c].heard_mono = ocu_mono_ms();
-	n->peer[c].subscribed = true;
-	n->peer[c].epoch = epoch;
-	pthread_mutex_unlock(&n->lock);
-}
-
-void node_version(struct node *n, enum ocu_component c, const char *version)
-{
-	pthread_mutex_lock(&n->lock);
-	text_copy(n->peer[c].version, sizeof n->peer[c].version, version);
+	text_copy(n->boot_id[d], sizeof n->boot_id[d], boot_id);
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -57,12 +47,33 @@ void node_set_reconciled(struct node *n)
 	pthread_mutex_unlock(&n->lock);
 }
 
+void node_set_failed(struct node *n)
+{
+	pthread_mutex_lock(&n->lock);
+	n->failed_mono = ocu_mono_ms();
+	pthread_mutex_unlock(&n->lock);
+}
+
+bool node_failed_lately(struct node *n, uint64_t ms)
+{
+	pthread_mutex_lock(&n->lock);
+	bool lately = n->failed_mono != 0 && ocu_mono_ms() - n->failed_mono < ms;
+	pthread_mutex_unlock(&n->lock);
+	return lately;
+}
+
 bool node_reconciled(struct node *n)
 {
 	pthread_mutex_lock(&n->lock);
 	bool yes = n->reconciled;
 	pthread_mutex_unlock(&n->lock);
 	return yes;
+}
+
+bool node_connected(const struct node *n)
+{
+	return ocu_rpc_client_connected(n->peers.sandboxd) && ocu_rpc_client_connected(n->peers.brokerd) &&
+	       ocu_rpc_client_connected(n->peers.egressd);
 }
 
 void node_tier(struct node *n, char out[17])
@@ -79,10 +90,9 @@ void node_instance(struct node *n, char out[NODE_TEXT_MAX + 1])
 	pthread_mutex_unlock(&n->lock);
 }
 
-struct node_peer node_peer(struct node *n, enum ocu_component c)
+void node_boot_id(struct node *n, enum node_daemon d, char out[NODE_TEXT_MAX + 1])
 {
 	pthread_mutex_lock(&n->lock);
-	struct node_peer p = n->peer[c];
+	snprintf(out, sizeof n->boot_id[d], "%s", n->boot_id[d]);
 	pthread_mutex_unlock(&n->lock);
-	return p;
 }

@@ -9,6 +9,7 @@
 #include "libocu/json.h"
 #include "libocu/rpc.h"
 #include "operatord/conf.h"
+#include "operatord/node.h"
 #include "operatord/registry.h"
 #include "proto/methods.h"
 
@@ -24,7 +25,7 @@ enum {
 	PORTS_MAX = 64,
 };
 
-int peers_open(struct peers *p, const struct settings *cfg, const struct ocu_identity *id,
+int peers_open(struct peers *p, const struct node_conf *conf, const struct ocu_identity *id,
                struct ocu_error *err)
 {
 	const struct {
@@ -33,12 +34,11 @@ int peers_open(struct peers *p, const struct settings *cfg, const struct ocu_ide
 		enum ocu_component peer;
 		unsigned inflight;
 	} list[] = {
-	    {&p->sandboxd, cfg->sandboxd_control_url, OCU_COMP_SANDBOXD, 64},
-	    {&p->brokerd, cfg->brokerd_url, OCU_COMP_BROKERD, 64},
-	    {&p->egressd, cfg->egressd_url, OCU_COMP_EGRESSD, 64},
-	    {&p->auditd, cfg->audit_url, OCU_COMP_AUDITD, 8},
-	    {&p->sandboxd_revoke, cfg->sandboxd_control_url, OCU_COMP_SANDBOXD, REVOKE_INFLIGHT},
-	    {&p->egressd_revoke, cfg->egressd_url, OCU_COMP_EGRESSD, REVOKE_INFLIGHT},
+	    {&p->sandboxd, conf->sandboxd_control_url, OCU_COMP_SANDBOXD, 64},
+	    {&p->brokerd, conf->brokerd_url, OCU_COMP_BROKERD, 64},
+	    {&p->egressd, conf->egressd_url, OCU_COMP_EGRESSD, 64},
+	    {&p->sandboxd_revoke, conf->sandboxd_control_url, OCU_COMP_SANDBOXD, REVOKE_INFLIGHT},
+	    {&p->egressd_revoke, conf->egressd_url, OCU_COMP_EGRESSD, REVOKE_INFLIGHT},
 	};
 
 	*p = (struct peers){0};
@@ -55,8 +55,8 @@ int peers_open(struct peers *p, const struct settings *cfg, const struct ocu_ide
 
 void peers_close(struct peers *p)
 {
-	struct ocu_rpc_client **all[] = {&p->sandboxd, &p->brokerd,         &p->egressd,
-	                                 &p->auditd,   &p->sandboxd_revoke, &p->egressd_revoke};
+	struct ocu_rpc_client **all[] = {&p->sandboxd, &p->brokerd, &p->egressd, &p->sandboxd_revoke,
+	                                 &p->egressd_revoke};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (*all[i])

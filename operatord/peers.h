@@ -1,7 +1,7 @@
 /*
- * peers: the connections operatord dials. Ordinary work and revocation have connections of their own, so that
- * a queue of starts never stands before a kill (NFR-SEC-55). The calls here block up to their deadline, are
- * idempotent, and carry no payload of any tool call.
+ * peers: the connections operatord dials on one node. Ordinary work and revocation have connections of their
+ * own, so that a queue of starts never stands before a kill (NFR-SEC-55). The calls here block up to their
+ * deadline, are idempotent, and carry no payload of any tool call.
  */
 #ifndef OPERATORD_PEERS_H
 #define OPERATORD_PEERS_H
@@ -16,18 +16,19 @@
 struct ocu_error;
 struct ocu_identity;
 struct ocu_rpc_client;
+struct node_conf;
 struct session;
 struct settings;
 
 struct peers {
-	struct ocu_rpc_client *sandboxd, *brokerd, *egressd, *auditd;
+	struct ocu_rpc_client *sandboxd, *brokerd, *egressd;
 	struct ocu_rpc_client *sandboxd_revoke, *egressd_revoke;
 };
 
 #define REVOKE_INFLIGHT 1088 /* requests under way at once on a revoke connection */
 
 /* Starts dialling; being connected is not waited for. */
-int peers_open(struct peers *p, const struct settings *cfg, const struct ocu_identity *id,
+int peers_open(struct peers *p, const struct node_conf *conf, const struct ocu_identity *id,
                struct ocu_error *err);
 void peers_close(struct peers *p);
 

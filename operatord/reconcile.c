@@ -26,6 +26,9 @@
 
 struct reconcile {
 	struct control *control;
+	struct node *node;
+	bool first;        /* of the nodes */
+	int64_t seen_mono; /* sandboxd answered last */
 	struct housekeeping keep;
 	struct view view;
 	bool tier_seen;
@@ -79,10 +82,19 @@ static const char *over_limit(const struct control *c, const struct session *s, 
 	return NULL;
 }
 
+/* Nobody knows what a node that is away still runs. Its sandboxd takes no call without operatord's denylist;
+ * what it holds of the session is taken down when it is back. */
+static bool node_lost(const struct reconcile *r, int64_t now)
+{
+	const struct control *c = r->control;
+
+	return c->nodes.n > 1 && c->cfg.node_lost_ms > 0 && now - r->seen_mono >= c->cfg.node_lost_ms;
+}
+
 static void look_at_active(struct reconcile *r, struct session *s, int64_t now)
 {
 	struct control *c = r->control;
-	const char *why = lost(&r->view, s);
+	const char *why = node_lost(r, now) ? "node_lost" : lost(&r->view, s);
 
 	if (why) {
 		end_as(c, s, ACTION_SESSION_LOST, why, OCU_E_SESSION_GONE);
@@ -111,10 +123,27 @@ static bool still(struct control *c, struct session *s)
 	return registry_session_get(c->registry, s->session_id, s, &err) == 0 && s->state == before;
 }
 
+/* Its node was taken out of the configuration. */
+static void look_at_homeless(struct reconcile *r, struct session *s)
+{
+	struct control *c = r->control;
+
+	if (nodes_find(&c->nodes, s->node) || hands_taken(c->hands, s->session_id) || !still(c, s))
+		return;
+	if (s->state == SESSION_ENDING)
+		end_finish_later(c, s, false);
+	else if (s->state != SESSION_ENDED)
+		end_as(c, s, ACTION_SESSION_LOST, "node_gone", OCU_E_SESSION_GONE);
+}
+
 static void look_at(struct reconcile *r, struct session *s, int64_t now)
 {
 	struct control *c = r->control;
 
+	if (strcmp(s->node, r->node->conf.name) != 0) {
+		look_at_homeless(r, s);
+		return;
+	}
 	if (hands_taken(c->hands, s->session_id) || (s->state != SESSION_ACTIVE && !still(c, s)))
 		return;
 	switch (s->state) {
@@ -142,17 +171,22 @@ static void look_at_tier(struct reconcile *r)
 	struct ocu_error err = {0};
 	char tier[17];
 
-	node_tier(&c->node, tier);
-	if (!r->tier_seen && admission_check(c->cfg.profile, tier, &err) && r->fatal)
-		r->fatal(r->fatal_arg, &err);
+	node_tier(r->node, tier);
+	if (!r->tier_seen && admission_check(c->cfg.profile, tier, &err)) {
+		if (c->nodes.n == 1 && r->fatal)
+			r->fatal(r->fatal_arg, &err);
+		ocu_log_error(OCU_LOG_WARN, "node.not_permitted", NULL, &err);
+	}
 	r->tier_seen = true;
-	housekeeping_tier(c, tier);
+	housekeeping_tier(c, r->node->conf.name, tier);
 }
 
 int reconcile_once(struct reconcile *r, struct ocu_error *err)
 {
 	struct control *c = r->control;
-	const struct session_filter live = {.live = true, .limit = SESSIONS_MAX};
+	/* The first has all of them before it. */
+	const struct session_filter live = {
+	    .live = true, .node = r->first ? NULL : r->node->conf.name, .limit = SESSIONS_MAX};
 	struct session *list = NULL;
 	size_t n = 0;
 	int64_t now = (int64_t)ocu_mono_ms();
@@ -163,19 +197,24 @@ int reconcile_once(struct reconcile *r, struct ocu_error *err)
 		rc = registry_session_list(c->registry, &live, &list, &n, err);
 	if (rc)
 		return rc;
-	ocu_gauge_set(ocu_gauge("ocu_sessions_live", NULL, "Sessions that start, run or end"), (int64_t)n);
-	rc = view_refresh(&r->view, c, err);
-	if (r->view.sandboxes)
+	if (r->first)
+		ocu_gauge_set(ocu_gauge("ocu_sessions_live", NULL, "Sessions that start, run or end"),
+		              (int64_t)n);
+	rc = view_refresh(&r->view, r->node, err);
+	if (r->view.sandboxes) {
+		r->seen_mono = now;
 		look_at_tier(r);
+	}
 	/* Before any end is begun below: what ends after the lists were made would look like nobody's. */
-	orphans_stop(c, &r->view);
+	orphans_stop(c, r->node, &r->view);
 	r->silent = false;
 	for (size_t i = 0; i < n; i++)
 		look_at(r, &list[i], now);
 	free(list);
 	if (r->view.sandboxes)
-		node_set_reconciled(&c->node);
-	housekeeping_run(&r->keep, c, now);
+		node_set_reconciled(r->node);
+	if (r->first)
+		housekeeping_run(&r->keep, c, now);
 	return rc;
 }
 
@@ -219,12 +258,12 @@ static void *loop(void *arg)
 			ocu_log_error(OCU_LOG_WARN, "reconcile.incomplete", NULL, &err);
 		said = rc;
 		/* Before the first comparison sessions wait for us. */
-		wait_interval(r, node_reconciled(&r->control->node) ? r->control->cfg.reconcile_ms : 50);
+		wait_interval(r, node_reconciled(r->node) ? r->control->cfg.reconcile_ms : 50);
 	}
 	return NULL;
 }
 
-struct reconcile *reconcile_new(struct control *c)
+struct reconcile *reconcile_new(struct control *c, struct node *n)
 {
 	struct reconcile *r = calloc(1, sizeof *r);
 	pthread_condattr_t attr;
@@ -232,6 +271,9 @@ struct reconcile *reconcile_new(struct control *c)
 	if (!r)
 		return NULL;
 	r->control = c;
+	r->node = n;
+	r->first = n == c->nodes.list;
+	r->seen_mono = (int64_t)ocu_mono_ms();
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -250,33 +292,63 @@ void reconcile_free(struct reconcile *r)
 	free(r);
 }
 
-int reconcile_start(struct reconcile **ret, struct control *c,
-                    void (*fatal)(void *arg, const struct ocu_error *err), void *arg, struct ocu_error *err)
-{
-	struct reconcile *r = reconcile_new(c);
-	int rc;
+struct reconcilers {
+	struct reconcile *of[NODES_MAX];
+	size_t n; /* threads that run */
+};
 
-	if (!r)
-		return ocu_error_set(err, OCU_E_NOMEM, "reconciler");
-	r->fatal = fatal;
-	r->fatal_arg = arg;
-	rc = pthread_create(&r->thread, NULL, loop, r);
+static int start_one(struct reconcilers *all, struct reconcile *r, struct ocu_error *err)
+{
+	int rc = r ? pthread_create(&r->thread, NULL, loop, r) : ENOMEM;
+
 	if (rc) {
 		reconcile_free(r);
 		return ocu_error_errno(err, OCU_E_NOMEM, rc, "reconciler");
 	}
-	*ret = r;
+	all->of[all->n++] = r;
 	return 0;
 }
 
-void reconcile_stop(struct reconcile *r)
+int reconcile_start(struct reconcilers **ret, struct control *c,
+                    void (*fatal)(void *arg, const struct ocu_error *err), void *arg, struct ocu_error *err)
 {
-	if (!r)
-		return;
+	struct reconcilers *all = calloc(1, sizeof *all);
+
+	if (!all)
+		return ocu_error_set(err, OCU_E_NOMEM, "reconcilers");
+	for (size_t i = 0; i < c->nodes.n; i++) {
+		struct reconcile *r = reconcile_new(c, &c->nodes.list[i]);
+		if (r) {
+			r->fatal = fatal;
+			r->fatal_arg = arg;
+		}
+		int rc = start_one(all, r, err);
+		if (rc) {
+			reconcile_stop(all);
+			return rc;
+		}
+	}
+	*ret = all;
+	return 0;
+}
+
+static void tell_to_stop(struct reconcile *r)
+{
 	pthread_mutex_lock(&r->lock);
 	r->stopping = true;
 	pthread_cond_signal(&r->wake);
 	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->thread, NULL);
-	reconcile_free(r);
+}
+
+void reconcile_stop(struct reconcilers *all)
+{
+	if (!all)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		tell_to_stop(all->of[i]);
+	for (size_t i = 0; i < all->n; i++) {
+		pthread_join(all->of[i]->thread, NULL);
+		reconcile_free(all->of[i]);
+	}
+	free(all);
 }

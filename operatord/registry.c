@@ -14,7 +14,7 @@
 #include "libocu/err.h"
 #include "operatord/registry_db.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define RESERVE_BYTES  (1 << 20)
 #define TEXT_OF(x)     #x
 #define TEXT(x)        TEXT_OF(x)
@@ -33,7 +33,8 @@ static const char schema[] =
     " state INTEGER NOT NULL CHECK(state BETWEEN 1 AND 4), reason TEXT NOT NULL DEFAULT '',"
     " runtime TEXT NOT NULL DEFAULT '', tier TEXT NOT NULL DEFAULT '',"
     " created_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
-    " created_mono INTEGER NOT NULL, active_mono INTEGER NOT NULL, token_mono INTEGER NOT NULL"
+    " created_mono INTEGER NOT NULL, active_mono INTEGER NOT NULL, token_mono INTEGER NOT NULL,"
+    " node TEXT NOT NULL DEFAULT ''"
     ") STRICT, WITHOUT ROWID;"
     "CREATE UNIQUE INDEX sessions_live ON sessions(caller, hint) WHERE state < 3;"
     "CREATE INDEX sessions_pair ON sessions(caller, hint);"
@@ -47,6 +48,12 @@ static const char schema[] =
     " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
     "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
+
+/* From one version to the next; each is one transaction together with the new version number. */
+static const char *const upgrades[SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE sessions ADD COLUMN node TEXT NOT NULL DEFAULT '';"
+          "PRAGMA user_version = 2;",
+};
 
 /* Exclusive locking before the first WAL access: one process, and the WAL index in heap memory, so that a
  * full disk can never turn into SIGBUS on a mapped file. */
@@ -178,28 +185,34 @@ static void reserve_make(struct registry *r)
 		unlink(r->reserve_path);
 }
 
-static int schema_body(struct registry *r, void *arg, struct ocu_error *err)
+static int run_body(struct registry *r, void *arg, struct ocu_error *err)
 {
-	(void)arg;
-	return exec(r, schema, err);
+	return exec(r, arg, err);
+}
+
+static int schema_version(struct registry *r, int *ret, struct ocu_error *err)
+{
+	sqlite3_stmt *st;
+
+	if (sqlite3_prepare_v2(r->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK)
+		return registry_fail(r, err);
+	*ret = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int(st, 0) : -1;
+	sqlite3_finalize(st);
+	return 0;
 }
 
 static int schema_check(struct registry *r, struct ocu_error *err)
 {
-	sqlite3_stmt *st;
-	int version = -1;
+	int version = -1, rc = schema_version(r, &version, err);
 
-	if (sqlite3_prepare_v2(r->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK)
-		return registry_fail(r, err);
-	if (sqlite3_step(st) == SQLITE_ROW)
-		version = sqlite3_column_int(st, 0);
-	sqlite3_finalize(st);
-	if (version == 0)
-		return registry_write(r, GATE_ORDINARY, schema_body, NULL, err);
-	if (version != SCHEMA_VERSION)
-		return ocu_error_set(err, OCU_E_STATE, "registry: schema version %d, this program knows %d",
-		                     version, SCHEMA_VERSION);
-	return 0;
+	if (rc == 0 && version == 0)
+		return registry_write(r, GATE_ORDINARY, run_body, (char *)schema, err);
+	if (rc == 0 && (version < 0 || version > SCHEMA_VERSION))
+		rc = ocu_error_set(err, OCU_E_STATE, "registry: schema version %d, this program knows %d",
+		                   version, SCHEMA_VERSION);
+	for (; rc == 0 && version < SCHEMA_VERSION; version++)
+		rc = registry_write(r, GATE_ORDINARY, run_body, (char *)upgrades[version], err);
+	return rc;
 }
 
 static int prepare(struct registry *r, struct ocu_error *err)

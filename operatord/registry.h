@@ -20,6 +20,7 @@
 
 #define CALLER_MAX 256
 #define TEXT_MAX   128 /* hint, label, reason, token id */
+#define NODE_MAX   32
 
 struct ocu_error;
 struct registry;
@@ -37,6 +38,7 @@ struct session {
 	char reason[TEXT_MAX + 1]; /* why it ended; "" while it lives */
 	char runtime[17];
 	char tier[17];
+	char node[NODE_MAX + 1]; /* where it runs; "" in a deployment of one node */
 	enum session_state state;
 	int64_t created_ms, ended_ms;
 	int64_t created_mono, active_mono;
@@ -45,8 +47,9 @@ struct session {
 
 const char *session_state_name(enum session_state s);
 
-/* dir exists and is ours. OCU_E_STATE when another process holds the database or its schema is newer than
- * this program; OCU_E_NO_SPACE; OCU_E_IO. */
+/* dir exists and is ours. A schema of an earlier version is brought up to date, in one transaction.
+ * OCU_E_STATE when another process holds the database or its schema is newer than this program;
+ * OCU_E_NO_SPACE; OCU_E_IO. */
 int registry_open(struct registry **ret, const char *dir, struct ocu_error *err);
 void registry_close(struct registry *r);
 const char *registry_history(const struct registry *r); /* id of this database, made at its first start */
@@ -94,6 +97,7 @@ int registry_session_token_minted(struct registry *r, const char *session_id, in
 struct session_filter {
 	bool live;          /* only STARTING, ACTIVE and ENDING */
 	const char *caller; /* NULL: any */
+	const char *node;   /* NULL: any */
 	const char *after;  /* session ids above this one; NULL: from the first */
 	size_t limit;       /* at most this many */
 };
@@ -101,6 +105,7 @@ struct session_filter {
 int registry_session_list(struct registry *r, const struct session_filter *f, struct session **ret, size_t *n,
                           struct ocu_error *err);
 int registry_session_count(struct registry *r, unsigned *live, struct ocu_error *err);
+int registry_session_count_node(struct registry *r, const char *node, unsigned *live, struct ocu_error *err);
 
 /* Denylist ------------------------------------------------------------------------------------------------
  */

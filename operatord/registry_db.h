@@ -15,7 +15,7 @@
 	"s.runtime, s.tier, s.state, s.created_ms, s.ended_ms, s.created_mono, "                             \
 	"max(s.active_mono, coalesce((SELECT a.mono FROM temp.activity a WHERE a.session_id = "              \
 	"s.session_id), 0)), "                                                                               \
-	"s.token_mono"
+	"s.token_mono, s.node"
 
 /* Every statement of the program. LIVE states are 1 starting, 2 active, 3 ending; 4 is ended. */
 #define REGISTRY_STATEMENTS(X)                                                                               \
@@ -29,22 +29,26 @@
 	  "WHERE s.caller = ? AND s.hint = ? LIMIT 1")                                                       \
 	X(SESSION_COUNT_CALLER, "SELECT count(*) FROM sessions WHERE caller = ? AND state < 4")              \
 	X(SESSION_COUNT, "SELECT count(*) FROM sessions WHERE state < 4")                                    \
+	X(SESSION_COUNT_NODE, "SELECT count(*) FROM sessions WHERE state < 4 AND node = ?")                  \
 	X(SESSION_ADD,                                                                                       \
 	  "INSERT INTO sessions(session_id, container_name, filesystem_id, caller, token_id, hint, label, "  \
 	  "state, "                                                                                          \
-	  "created_ms, created_mono, active_mono, token_mono) VALUES(?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)")   \
+	  "created_ms, created_mono, active_mono, token_mono, node) VALUES(?, ?, ?, ?, ?, ?, ?, 1, ?, ?, "   \
+	  "?, ?, ?)")                                                                                        \
 	X(SESSION_GET, "SELECT " SESSION_COLUMNS " FROM sessions s WHERE session_id = ?")                    \
 	X(SESSION_ACTIVATE, "UPDATE sessions SET state = 2, runtime = ?, tier = ?, active_mono = ? WHERE "   \
 	                    "session_id = ? AND state = 1")                                                  \
 	X(SESSION_ENDING, "UPDATE sessions SET state = 3, reason = ? WHERE session_id = ? AND state < 3")    \
 	X(SESSION_ENDED, "UPDATE sessions SET state = 4, ended_ms = ? WHERE session_id = ? AND state = 3")   \
 	X(SESSION_TOKEN, "UPDATE sessions SET token_mono = ? WHERE session_id = ?")                          \
-	X(SESSION_LIST, "SELECT " SESSION_COLUMNS " FROM sessions s WHERE session_id > ?1 "                  \
-	                "AND (?2 IS NULL OR caller = ?2) ORDER BY session_id LIMIT ?3")                      \
+	X(SESSION_LIST,                                                                                      \
+	  "SELECT " SESSION_COLUMNS " FROM sessions s WHERE session_id > ?1 "                                \
+	  "AND (?2 IS NULL OR caller = ?2) AND (?4 IS NULL OR node = ?4) ORDER BY session_id LIMIT ?3")      \
 	/* Asked every second, and what has ended is kept for a day: by the index of what has not. */        \
 	X(SESSION_LIST_LIVE,                                                                                 \
 	  "SELECT " SESSION_COLUMNS " FROM sessions s INDEXED BY sessions_state WHERE state < 4 "            \
-	  "AND session_id > ?1 AND (?2 IS NULL OR caller = ?2) ORDER BY session_id LIMIT ?3")                \
+	  "AND session_id > ?1 AND (?2 IS NULL OR caller = ?2) AND (?4 IS NULL OR node = ?4) ORDER BY "      \
+	  "session_id LIMIT ?3")                                                                             \
 	X(SESSION_PRUNE, "DELETE FROM sessions WHERE state = 4 AND ended_ms < ? AND NOT EXISTS "             \
 	                 "(SELECT 1 FROM denylist d WHERE d.kind = 1 AND d.value = session_id)")             \
 	X(PRUNABLE,                                                                                          \

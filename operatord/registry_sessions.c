@@ -35,6 +35,7 @@ static void session_read(sqlite3_stmt *st, struct session *s)
 	s->created_mono = sqlite3_column_int64(st, 13);
 	s->active_mono = sqlite3_column_int64(st, 14);
 	s->token_mono = sqlite3_column_int64(st, 15);
+	registry_column_text(st, 16, s->node, sizeof s->node);
 }
 
 /* 0 when no row comes, the error otherwise: `found` when there is one. */
@@ -132,9 +133,10 @@ static int add_body(struct registry *r, void *arg, struct ocu_error *err)
 	if (rc)
 		return rc;
 	return registry_run(r,
-	                    registry_bind(r, ST_SESSION_ADD, "sssssssiiii", s->session_id, s->container_name,
+	                    registry_bind(r, ST_SESSION_ADD, "sssssssiiiis", s->session_id, s->container_name,
 	                                  s->filesystem_id, s->caller, s->token_id, s->hint, s->label,
-	                                  s->created_ms, s->created_mono, s->created_mono, s->created_mono),
+	                                  s->created_ms, s->created_mono, s->created_mono, s->created_mono,
+	                                  s->node),
 	                    err);
 }
 
@@ -262,8 +264,8 @@ int registry_session_list(struct registry *r, const struct session_filter *f, st
 	int row;
 
 	registry_enter(r);
-	sqlite3_stmt *st = registry_bind(r, f->live ? ST_SESSION_LIST_LIVE : ST_SESSION_LIST, "ssi",
-	                                 f->after ? f->after : "", f->caller, (int64_t)f->limit);
+	sqlite3_stmt *st = registry_bind(r, f->live ? ST_SESSION_LIST_LIVE : ST_SESSION_LIST, "ssis",
+	                                 f->after ? f->after : "", f->caller, (int64_t)f->limit, f->node);
 	while ((row = registry_row(r, st, err)) == 1) {
 		if (count == room) {
 			room = room ? room * 2 : 16;
@@ -287,16 +289,33 @@ int registry_session_list(struct registry *r, const struct session_filter *f, st
 	return 0;
 }
 
+/* The number the statement gives. */
+static int count(struct registry *r, sqlite3_stmt *st, unsigned *ret, struct ocu_error *err)
+{
+	int row = registry_row(r, st, err);
+
+	if (row == 1)
+		*ret = (unsigned)sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	return row < 0 ? row : 0;
+}
+
 int registry_session_count(struct registry *r, unsigned *live, struct ocu_error *err)
 {
-	int row;
+	int rc;
 
 	registry_enter(r);
-	sqlite3_stmt *st = registry_bind(r, ST_SESSION_COUNT, "");
-	row = registry_row(r, st, err);
-	if (row == 1)
-		*live = (unsigned)sqlite3_column_int64(st, 0);
-	sqlite3_reset(st);
+	rc = count(r, registry_bind(r, ST_SESSION_COUNT, ""), live, err);
 	registry_leave(r);
-	return row < 0 ? row : 0;
+	return rc;
+}
+
+int registry_session_count_node(struct registry *r, const char *node, unsigned *live, struct ocu_error *err)
+{
+	int rc;
+
+	registry_enter(r);
+	rc = count(r, registry_bind(r, ST_SESSION_COUNT_NODE, "s", node), live, err);
+	registry_leave(r);
+	return rc;
 }

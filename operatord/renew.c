@@ -34,14 +34,17 @@ int renew_token(struct control *c, const struct session *s, int64_t now_mono)
 	OCU_FREE char *jwt = NULL;
 	struct ocu_error err = {0};
 	char trace[OCU_ID_MAX];
+	struct node *n;
 	int rc;
 
 	ocu_id_new(OCU_ID_TRACE, trace);
-	rc = record(c, ACTION_SESSION_TOKEN, s, trace, &err);
+	rc = nodes_of(&c->nodes, s, &n, &err);
+	if (rc == 0)
+		rc = record(c, ACTION_SESSION_TOKEN, s, trace, &err);
 	if (rc == 0)
 		rc = mint_session_jwt(c->mint, s, c->cfg.session_token_ttl_ms, &jwt, &err);
 	if (rc == 0)
-		rc = peers_sandbox_token(&c->peers, s->session_id, jwt, &err);
+		rc = peers_sandbox_token(&n->peers, s->session_id, jwt, &err);
 	if (rc == 0)
 		rc = registry_session_token_minted(c->registry, s->session_id, now_mono, &err);
 	if (rc) {
@@ -55,12 +58,15 @@ void renew_edge(struct control *c, const struct session *s)
 {
 	struct ocu_error err = {0};
 	char trace[OCU_ID_MAX];
+	struct node *n;
 	int rc;
 
 	ocu_id_new(OCU_ID_TRACE, trace);
-	rc = record(c, ACTION_EDGE_REREGISTER, s, trace, &err);
+	rc = nodes_of(&c->nodes, s, &n, &err);
 	if (rc == 0)
-		rc = peers_edge_register(&c->peers, &c->cfg, s, trace, &err);
+		rc = record(c, ACTION_EDGE_REREGISTER, s, trace, &err);
+	if (rc == 0)
+		rc = peers_edge_register(&n->peers, &c->cfg, s, trace, &err);
 	if (rc)
 		ocu_log_error(OCU_LOG_WARN, "session.edge_not_registered", trace, &err);
 }

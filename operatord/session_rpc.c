@@ -36,11 +36,15 @@ static int route_fill(struct control *c, const struct session *s, Ocu__Session__
                       struct ocu_error *err)
 {
 	char instance[NODE_TEXT_MAX + 1];
-	int rc;
+	struct node *n;
+	int rc = nodes_of(&c->nodes, s, &n, err);
 
-	node_instance(&c->node, instance);
+	if (rc)
+		return rc;
+	node_instance(n, instance);
 	rc = mint_grant(c->mint, s, instance, c->cfg.grant_ttl_ms, ret_grant, &to->grant_ttl_ms, err);
-	to->sandboxd_url = (char *)c->cfg.sandboxd_exec_url;
+	to->sandboxd_url = (char *)n->conf.sandboxd_exec_url;
+	to->files_url = (char *)n->conf.files_url;
 	to->grant = *ret_grant;
 	return rc;
 }
@@ -88,7 +92,7 @@ static void on_create(struct ocu_rpc_call *call, const ProtobufCMessage *req, vo
 	struct asked *a = malloc(sizeof *a);
 	struct ocu_error err = {0};
 
-	node_heard(&c->node, OCU_COMP_GATEWAY, NULL);
+	heard_of(&c->heard, OCU_COMP_GATEWAY);
 	if (!a || q->hint[0] == '\0') {
 		ocu_error_set(&err, a ? OCU_E_PARAMS : OCU_E_NOMEM, "a hint is required");
 		free(a);
@@ -146,7 +150,7 @@ static void on_route(struct ocu_rpc_call *call, const ProtobufCMessage *req, voi
 	struct session s;
 	int rc = own(c, q->caller, q->session_id, &s, &err);
 
-	node_heard(&c->node, OCU_COMP_GATEWAY, NULL);
+	heard_of(&c->heard, OCU_COMP_GATEWAY);
 	if (rc == 0)
 		rc = routable(c, &s, &err);
 	if (rc == 0)

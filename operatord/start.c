@@ -33,11 +33,13 @@ static struct session session_new(const struct start_want *want)
 	return s;
 }
 
-static void report_refusal(struct control *c, const struct start_want *want, int rc)
+/* n is NULL when no node could be chosen. */
+static void report_refusal(struct control *c, const struct start_want *want, struct node *n, int rc)
 {
-	char tier[17];
+	char tier[17] = "";
 
-	node_tier(&c->node, tier);
+	if (n || c->nodes.n == 1)
+		node_tier(n ? n : &c->nodes.list[0], tier);
 	const struct fact f = {
 	    .actor = want->actor,
 	    .resource = want->caller,
@@ -47,14 +49,13 @@ static void report_refusal(struct control *c, const struct start_want *want, int
 	evidence_report(c->audit, want->action, &f);
 }
 
-/* Profile, tier and limits, before anything is written: a refusal leaves one event and nothing else. */
-static int admit(struct control *c, const struct session *s, struct ocu_error *err)
+/* Node, profile, tier and limits, before anything is written: a refusal leaves one event and nothing else. */
+static int admit(struct control *c, struct session *s, struct node **ret, struct ocu_error *err)
 {
-	char tier[17];
-	int rc;
+	int rc = nodes_place(c, ret, err);
 
-	node_tier(&c->node, tier);
-	rc = admission_check(c->cfg.profile, tier, err);
+	if (rc == 0)
+		snprintf(s->node, sizeof s->node, "%s", (*ret)->conf.name);
 	return rc ? rc : registry_session_admit(c->registry, s, &c->cfg.limits, err);
 }
 
@@ -70,22 +71,26 @@ static int record(struct control *c, const struct start_want *want, const struct
 	                                           "filesystem_id", s->filesystem_id, "profile",
 	                                           admission_profile_name(c->cfg.profile), "egress_rung",
 	                                           c->cfg.egress_rung)};
+
+	if (f.detail && s->node[0])
+		json_object_set_new(f.detail, "node", json_string(s->node));
 	int rc = evidence_commit(c->audit, want->action, &f, err);
 
 	return rc ? rc : registry_session_add(c->registry, s, &c->cfg.limits, err);
 }
 
-static int build(struct control *c, const struct start_want *want, struct session *s, struct ocu_error *err)
+static int build(struct control *c, struct peers *p, const struct start_want *want, struct session *s,
+                 struct ocu_error *err)
 {
 	OCU_FREE char *jwt = NULL;
 	Ocu__Control__StartReply *started = NULL;
 	int rc = mint_session_jwt(c->mint, s, c->cfg.session_token_ttl_ms, &jwt, err);
 
-	if (rc == 0 && (rc = peers_mount_register(&c->peers, &c->cfg, s, want->trace, err)))
+	if (rc == 0 && (rc = peers_mount_register(p, &c->cfg, s, want->trace, err)))
 		ocu_error_add(err, "registering the mount");
-	if (rc == 0 && (rc = peers_edge_register(&c->peers, &c->cfg, s, want->trace, err)))
+	if (rc == 0 && (rc = peers_edge_register(p, &c->cfg, s, want->trace, err)))
 		ocu_error_add(err, "registering the edge");
-	if (rc == 0 && (rc = peers_sandbox_start(&c->peers, &c->cfg, s, jwt, want->trace, &started, err)))
+	if (rc == 0 && (rc = peers_sandbox_start(p, &c->cfg, s, jwt, want->trace, &started, err)))
 		ocu_error_add(err, "starting the sandbox");
 	if (rc)
 		return rc;
@@ -103,8 +108,8 @@ static int build(struct control *c, const struct start_want *want, struct sessio
 	return rc;
 }
 
-static void take_back(struct control *c, const struct start_want *want, const struct session *s,
-                      const struct ocu_error *why)
+static void take_back(struct control *c, const struct start_want *want, struct node *n,
+                      const struct session *s, const struct ocu_error *why)
 {
 	const struct end_want end = {.action = ACTION_SESSION_ROLLBACK,
 	                             .reason = "start_failed",
@@ -113,6 +118,9 @@ static void take_back(struct control *c, const struct start_want *want, const st
 	                             .always = true};
 	struct ocu_error err = {0};
 
+	/* Stopped by an operator meanwhile says nothing of the node. */
+	if (why->code != OCU_E_SESSION_DENIED)
+		node_set_failed(n);
 	ocu_log_error(OCU_LOG_WARN, "session.start_failed", want->trace, why);
 	if (end_session(c, s, &end, &err))
 		ocu_log_error(OCU_LOG_WARN, "session.rollback_incomplete", want->trace, &err);
@@ -123,21 +131,22 @@ int start_session(struct control *c, const struct start_want *want, struct sessi
 {
 	uint64_t begin = ocu_mono_ns();
 	struct session s = session_new(want);
-	int rc = admit(c, &s, err);
+	struct node *n = NULL;
+	int rc = admit(c, &s, &n, err);
 
 	if (rc == 0 && !hands_take(c->hands, s.session_id))
 		rc = ocu_error_set(err, OCU_E_NOMEM, "start");
 	if (rc) {
-		report_refusal(c, want, rc);
+		report_refusal(c, want, n, rc);
 		return rc;
 	}
 	rc = record(c, want, &s, err);
 	if (rc) {
-		report_refusal(c, want, rc);
+		report_refusal(c, want, n, rc);
 	} else {
-		rc = build(c, want, &s, err);
+		rc = build(c, &n->peers, want, &s, err);
 		if (rc)
-			take_back(c, want, &s, err);
+			take_back(c, want, n, &s, err);
 	}
 	hands_drop(c->hands, s.session_id);
 	if (rc)

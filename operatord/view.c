@@ -6,7 +6,7 @@
 
 #include "libocu/clock.h"
 #include "libocu/err.h"
-#include "operatord/control.h"
+#include "operatord/node.h"
 
 static int compare_sandboxes(const void *a, const void *b)
 {
@@ -50,7 +50,7 @@ void view_done(struct view *v)
 	*v = (struct view){0};
 }
 
-int view_refresh(struct view *v, struct control *c, struct ocu_error *err)
+int view_refresh(struct view *v, struct node *n, struct ocu_error *err)
 {
 	struct view now = {.mounts_before = v->mounts, .asked_ms = ocu_wall_ms()};
 	struct ocu_error failure[3] = {0};
@@ -58,21 +58,21 @@ int view_refresh(struct view *v, struct control *c, struct ocu_error *err)
 
 	v->mounts = NULL;
 	view_done(v);
-	first(peers_sandboxes(&c->peers, &now.sandboxes, &failure[0]), &failure[0], &rc, err);
-	first(peers_mounts(&c->peers, &now.mounts, &failure[1]), &failure[1], &rc, err);
-	first(peers_edges(&c->peers, &now.edges, &failure[2]), &failure[2], &rc, err);
+	first(peers_sandboxes(&n->peers, &now.sandboxes, &failure[0]), &failure[0], &rc, err);
+	first(peers_mounts(&n->peers, &now.mounts, &failure[1]), &failure[1], &rc, err);
+	first(peers_edges(&n->peers, &now.edges, &failure[2]), &failure[2], &rc, err);
 	if (now.sandboxes) {
 		sort(now.sandboxes->sandboxes, now.sandboxes->n_sandboxes, compare_sandboxes);
-		node_heard(&c->node, OCU_COMP_SANDBOXD, now.sandboxes->boot_id);
-		node_sandboxd(&c->node, now.sandboxes->tier, now.sandboxes->instance);
+		node_boot(n, NODE_SANDBOXD, now.sandboxes->boot_id);
+		node_sandboxd(n, now.sandboxes->tier, now.sandboxes->instance);
 	}
 	if (now.mounts) {
 		sort(now.mounts->mounts, now.mounts->n_mounts, compare_mounts);
-		node_heard(&c->node, OCU_COMP_BROKERD, now.mounts->boot_id);
+		node_boot(n, NODE_BROKERD, now.mounts->boot_id);
 	}
 	if (now.edges) {
 		sort(now.edges->sessions, now.edges->n_sessions, compare_edges);
-		node_heard(&c->node, OCU_COMP_EGRESSD, now.edges->boot_id);
+		node_boot(n, NODE_EGRESSD, now.edges->boot_id);
 	}
 	*v = now;
 	return rc;

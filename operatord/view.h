@@ -1,6 +1,6 @@
 /*
- * view: what the three custodians say they hold, as of one moment. A list that could not be had is NULL, and
- * nothing is concluded from it.
+ * view: what the three custodians of a node say they hold, as of one moment. A list that could not be had is
+ * NULL, and nothing is concluded from it.
  */
 #ifndef OPERATORD_VIEW_H
 #define OPERATORD_VIEW_H
@@ -9,7 +9,7 @@
 
 #include "operatord/peers.h"
 
-struct control;
+struct node;
 struct ocu_error;
 
 /* Zero is a valid view of nothing. */
@@ -20,8 +20,8 @@ struct view {
 	int64_t asked_ms; /* wall time before the first of them was asked */
 };
 
-/* Asks again; 0, or the first failure. */
-int view_refresh(struct view *v, struct control *c, struct ocu_error *err);
+/* Asks again, and tells the node what was heard; 0, or the first failure. */
+int view_refresh(struct view *v, struct node *n, struct ocu_error *err);
 void view_done(struct view *v);
 
 bool view_sandbox(const struct view *v, const char *session_id); /* runs */

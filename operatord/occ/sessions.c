@@ -16,9 +16,11 @@
 /* A little more than operatord gives the daemons it asks. */
 enum { KILL_MS = 12000, KILL_ALL_MS = 30000 };
 
-static const struct column in_list[] = {{"SESSION", "session_id"}, {"STATE", "state"},   {"CALLER", "caller"},
-                                        {"TIER", "tier"},          {"AGE s", "age_s"},   {"IDLE s", "idle_s"},
-                                        {"LABEL", "label"},        {"REASON", "reason"}, {0}};
+static const struct column in_list[] = {{"SESSION", "session_id"}, {"STATE", "state"},
+                                        {"CALLER", "caller"},      {"TIER", "tier"},
+                                        {"AGE s", "age_s"},        {"IDLE s", "idle_s"},
+                                        {"NODE", "node"},          {"LABEL", "label"},
+                                        {"REASON", "reason"},      {0}};
 static const struct column in_full[] = {{"session", "session_id"},
                                         {"state", "state"},
                                         {"caller", "caller"},
@@ -28,6 +30,7 @@ static const struct column in_full[] = {{"session", "session_id"},
                                         {"token", "token_id"},
                                         {"runtime", "runtime"},
                                         {"tier", "tier"},
+                                        {"node", "node"},
                                         {"created", "created"},
                                         {"ended", "ended"},
                                         {"reason", "reason"},

@@ -17,6 +17,11 @@ static const struct column components[] = {{"COMPONENT", "name"},
                                            {"HEARD ms AGO", "heard_ms_ago"},
                                            {0}};
 
+static const struct column nodes[] = {
+    {"NODE", "name"},           {"TIER", "tier"},         {"SESSIONS", "sessions"},
+    {"COMPARED", "reconciled"}, {"CORDONED", "cordoned"}, {"SANDBOXD", "sandboxd"},
+    {"BROKERD", "brokerd"},     {"EGRESSD", "egressd"},   {0}};
+
 static void show_components(const json_t *reply)
 {
 	OCU_JSON json_t *rows = json_array();
@@ -49,5 +54,10 @@ int run_status(const struct args *a)
 	       (long long)ocu_json_int(sessions, "live", 0), (long long)ocu_json_int(sessions, "total", 0),
 	       (long long)ocu_json_int(deny, "epoch", 0));
 	show_components(reply);
+	const json_t *list = json_object_get(reply, "nodes");
+	if (json_array_size(list) > 1) {
+		printf("\n");
+		show_table(nodes, list);
+	}
 	return OCC_OK;
 }

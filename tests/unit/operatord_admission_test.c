@@ -104,6 +104,46 @@ START_TEST(configuration)
 }
 END_TEST
 
+#define NODE(name, port)                                                                                     \
+	"{name: " name ", sandboxd_control_url: tls+tcp://" port ":9302, sandboxd_exec_url: tls+tcp://" port \
+	":9301, brokerd_url: tls+tcp://" port ":9401, egressd_url: tls+tcp://" port ":9501"
+
+START_TEST(configuration_of_nodes)
+{
+	struct settings s;
+
+	ck_assert_msg(load("brokerd_url: tls+tcp://b:1\n", &s) == 0, "%s", err.text);
+	ck_assert_uint_eq(s.nodes, 1);
+	ck_assert_str_eq(s.node[0].name, "");
+	ck_assert_str_eq(s.node[0].brokerd_url, "tls+tcp://b:1");
+	ck_assert_msg(load("nodes: [" NODE("''", "a") "}, " NODE(
+	                       "b-2", "'[fd00::1]'") ", cordoned: true, files_url: https://f:8443}]\n",
+	                   &s) != 0,
+	              "a quote in an address");
+	ck_assert_msg(load("nodes: [" NODE("''", "a") "}, " NODE("b-2", "b") ", cordoned: true, files_url: "
+	                                                                     "'https://f:8443'}]\n",
+	                   &s) == 0,
+	              "%s", err.text);
+	ck_assert_uint_eq(s.nodes, 2);
+	ck_assert(!s.node[0].cordoned);
+	ck_assert(s.node[1].cordoned);
+	ck_assert_str_eq(s.node[1].name, "b-2");
+	ck_assert_str_eq(s.node[1].egressd_url, "tls+tcp://b:9501");
+	ck_assert_str_eq(s.node[1].files_url, "https://f:8443");
+	ck_assert_int_eq(load("nodes: [" NODE("a", "a") "}, " NODE("a", "b") "}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err.text, "same name"));
+	ck_assert_int_eq(load("nodes: [" NODE("a", "a") "}, " NODE("b", "a") "}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err.text, "same sandboxd_control_url"));
+	ck_assert_int_eq(load("nodes: [" NODE("A", "a") "}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("nodes: [" NODE("a/b", "a") "}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("nodes: [" NODE("a", "a") ", zone: x}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("nodes: [{name: a}]\n", NULL), OCU_E_CONFIG);
+	ck_assert_int_eq(load("nodes: [" NODE("a", "a") ", files_url: 'https://f\"x'}]\n", NULL),
+	                 OCU_E_CONFIG);
+	ck_assert_int_eq(load("nodes: [" NODE("a", "a") ", files_url: 'http://f'}]\n", NULL), OCU_E_CONFIG);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("operatord_admission");
@@ -112,6 +152,7 @@ int main(void)
 	tcase_add_test(c, the_matrix);
 	tcase_add_test(c, downgrades);
 	tcase_add_test(c, configuration);
+	tcase_add_test(c, configuration_of_nodes);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);

@@ -67,9 +67,9 @@ START_TEST(a_subscriber_sees_every_change)
 	while (ocu_denylist_epoch(d) != epoch)
 		sched_yield();
 	/* What operatord tells its operator about this subscriber comes with the next pull. */
-	while (node_peer(&fx.c.node, OCU_COMP_EGRESSD).epoch != epoch)
+	while (heard_peer(&fx.c.heard, OCU_COMP_EGRESSD).epoch != epoch)
 		sched_yield();
-	ck_assert_str_eq(node_peer(&fx.c.node, OCU_COMP_EGRESSD).version, OCU_VERSION);
+	ck_assert_str_eq(heard_peer(&fx.c.heard, OCU_COMP_EGRESSD).version, OCU_VERSION);
 	ocu_denylist_stop(d);
 }
 END_TEST

@@ -103,10 +103,13 @@ static inline void fx_settings(void)
 	                           .pull_listen = "tls+tcp://127.0.0.1:0",
 	                           .api_listen = "127.0.0.1:0",
 	                           .revoke_listen = "127.0.0.1:0",
-	                           .sandboxd_control_url = fx.url[OCU_COMP_SANDBOXD],
-	                           .sandboxd_exec_url = "tls+tcp://exec.test:9301",
-	                           .brokerd_url = fx.url[OCU_COMP_BROKERD],
-	                           .egressd_url = fx.url[OCU_COMP_EGRESSD],
+	                           .node = {{.name = "",
+	                                     .sandboxd_control_url = fx.url[OCU_COMP_SANDBOXD],
+	                                     .sandboxd_exec_url = "tls+tcp://exec.test:9301",
+	                                     .brokerd_url = fx.url[OCU_COMP_BROKERD],
+	                                     .egressd_url = fx.url[OCU_COMP_EGRESSD],
+	                                     .files_url = ""}},
+	                           .nodes = 1,
 	                           .audit_url = fx.url[OCU_COMP_AUDITD],
 	                           .limits = {.per_caller = 8, .total = 600},
 	                           .session_idle_ms = 900000,
@@ -126,23 +129,30 @@ static inline void fx_settings(void)
 	                           .token_ttl_max_ms = 90ll * 86400 * 1000};
 }
 
+static inline void fx_wait_node(const struct peers *p)
+{
+	struct ocu_rpc_client *const all[] = {p->sandboxd, p->brokerd, p->egressd, p->sandboxd_revoke,
+	                                      p->egressd_revoke};
+	struct ocu_error err = {0};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		ck_assert_msg(ocu_rpc_client_wait(all[i], 60000, &err) == 0, "%s", err.text);
+}
+
 /* operatord's parts over whatever the state folder holds. */
 static inline void fx_open(void)
 {
 	struct ocu_error err = {0};
-	struct ocu_rpc_client **all[] = {&fx.c.peers.sandboxd,        &fx.c.peers.brokerd,
-	                                 &fx.c.peers.egressd,         &fx.c.peers.auditd,
-	                                 &fx.c.peers.sandboxd_revoke, &fx.c.peers.egressd_revoke};
-
 	ck_assert_msg(control_open(&fx.c, &fx.cfg, fx.state, fx.id[OCU_COMP_OPERATORD], &err) == 0, "%s",
 	              err.text);
 	ck_assert_msg(control_connect(&fx.c, &err) == 0, "%s", err.text);
 	ck_assert_msg(feed_start(&fx.c.feed, &fx.c, &err) == 0, "%s", err.text);
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-		ck_assert_msg(ocu_rpc_client_wait(*all[i], 60000, &err) == 0, "%s", err.text);
+	for (size_t i = 0; i < fx.c.nodes.n; i++)
+		fx_wait_node(&fx.c.nodes.list[i].peers);
+	ck_assert_msg(ocu_rpc_client_wait(fx.c.auditd, 60000, &err) == 0, "%s", err.text);
 	while (!ocu_audit_healthy(fx.c.audit))
 		sched_yield();
-	fx.reconcile = reconcile_new(&fx.c);
+	fx.reconcile = reconcile_new(&fx.c, &fx.c.nodes.list[0]);
 	ck_assert_ptr_nonnull(fx.reconcile);
 }
 

@@ -322,7 +322,7 @@ static void on_fatal(void *arg, const struct ocu_error *why)
 /* shows: NFR-SEC-39 (in part) */
 START_TEST(a_tier_that_is_not_permitted_starts_nothing)
 {
-	struct reconcile *r = NULL;
+	struct reconcilers *r = NULL;
 
 	fx.c.cfg.profile = PROFILE_INTERNAL_WORKFORCE;
 	ck_assert_int_eq(fx_create("alice", "h", NULL, &err), OCU_E_TIER);

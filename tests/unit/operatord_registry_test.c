@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -501,6 +502,64 @@ START_TEST(a_newer_schema_is_refused)
 }
 END_TEST
 
+/* What the first release wrote, with a session that runs. */
+static const char first_schema[] =
+    "CREATE TABLE fact(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE sessions("
+    " session_id TEXT PRIMARY KEY, container_name TEXT NOT NULL UNIQUE, filesystem_id TEXT NOT NULL UNIQUE,"
+    " caller TEXT NOT NULL, token_id TEXT NOT NULL, hint TEXT NOT NULL, label TEXT NOT NULL,"
+    " state INTEGER NOT NULL CHECK(state BETWEEN 1 AND 4), reason TEXT NOT NULL DEFAULT '',"
+    " runtime TEXT NOT NULL DEFAULT '', tier TEXT NOT NULL DEFAULT '',"
+    " created_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
+    " created_mono INTEGER NOT NULL, active_mono INTEGER NOT NULL, token_mono INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX sessions_live ON sessions(caller, hint) WHERE state < 3;"
+    "CREATE INDEX sessions_pair ON sessions(caller, hint);"
+    "CREATE INDEX sessions_state ON sessions(state) WHERE state < 4;"
+    "CREATE TABLE denylist("
+    " kind INTEGER NOT NULL CHECK(kind BETWEEN 1 AND 3), value TEXT NOT NULL, epoch INTEGER NOT NULL,"
+    " reason TEXT NOT NULL, added_by TEXT NOT NULL, added_ms INTEGER NOT NULL, PRIMARY KEY(kind, value)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tokens("
+    " jti TEXT PRIMARY KEY, caller TEXT NOT NULL, label TEXT NOT NULL,"
+    " created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO fact VALUES('history', 'his_old'), ('epoch', '7');"
+    "INSERT INTO denylist VALUES(2, 'mallory', 7, '', 'operator:x', 1);"
+    "INSERT INTO sessions VALUES('ses_old', 'ocu-old', 'fs_old', 'alice', 't', 'h', 'l', 2, '', 'crun', "
+    "'runc',"
+    " 1, 0, 1, 1, 1);"
+    "PRAGMA user_version = 1;";
+
+START_TEST(an_earlier_schema_is_brought_up_to_date)
+{
+	struct registry *r = NULL;
+	struct session s;
+	unsigned live = 0;
+	sqlite3 *db = NULL;
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/registry.db", dir);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, first_schema, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	/* Twice: it is brought up once and then is what this program makes. */
+	for (int i = 0; i < 2; i++) {
+		ck_assert_msg(registry_open(&r, dir, &err) == 0, "%s", err.text);
+		ck_assert_str_eq(registry_history(r), "his_old");
+		ck_assert_uint_eq(registry_epoch(r), 7);
+		ck_assert_int_eq(registry_deny_check(r, OCU_DENY_CALLER, "mallory", &err),
+		                 OCU_E_CALLER_DENIED);
+		ck_assert_int_eq(registry_session_find(r, "alice", "h", &s, &err), 0);
+		ck_assert_str_eq(s.session_id, "ses_old");
+		ck_assert_str_eq(s.node, "");
+		ck_assert_int_eq(registry_session_count_node(r, "", &live, &err), 0);
+		ck_assert_uint_eq(live, 1);
+		registry_close(r);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("operatord_registry");
@@ -521,6 +580,7 @@ int main(void)
 	tcase_add_test(c, sigkill_loses_nothing_acknowledged);
 	tcase_add_test(c, full_disk_refuses_and_still_kills);
 	tcase_add_test(c, a_newer_schema_is_refused);
+	tcase_add_test(c, an_earlier_schema_is_brought_up_to_date);
 	suite_add_tcase(suite, c);
 	SRunner *r = srunner_create(suite);
 	srunner_run_all(r, CK_NORMAL);
