@@ -68,19 +68,20 @@ bool nodes_all_reconciled(const struct nodes *ns)
 	return true;
 }
 
-/* Lower is better: those that failed lately behind all others, then by sessions. */
+/* Lower is better: those that are away behind all others, then those that failed lately, then by sessions.
+ * One that is away may be just connecting: a start waits for that, and says better what is wrong. */
 static uint64_t rank(struct node *n, unsigned sessions)
 {
-	return (node_failed_lately(n, AVOID_MS) ? UINT64_C(1) << 32 : 0) + sessions;
+	return (node_connected(n) ? 0 : UINT64_C(1) << 33) +
+	       (node_failed_lately(n, AVOID_MS) ? UINT64_C(1) << 32 : 0) + sessions;
 }
 
-/* 0 when it can take a session now. A deployment's only node is tried whatever its connections look like: the
- * start says better what is wrong. */
+/* 0 when it can be given a session. */
 static int usable(struct control *c, struct node *n, struct ocu_error *err)
 {
 	char tier[17];
 
-	if (n->conf.cordoned || !node_reconciled(n) || (c->nodes.n > 1 && !node_connected(n)))
+	if (n->conf.cordoned || !node_reconciled(n))
 		return ocu_error_set(err, OCU_E_UNAVAILABLE, "no node can take a session now");
 	node_tier(n, tier);
 	return admission_check(c->cfg.profile, tier, err);

@@ -31,8 +31,9 @@ int nodes_of(const struct nodes *ns, const struct session *s, struct node **ret,
 /* Whether some, or every, node has been compared with the registry. */
 bool nodes_some_reconciled(const struct nodes *ns);
 bool nodes_all_reconciled(const struct nodes *ns);
-/* Where a new session goes. One where a start has just failed comes last, or it would get them all.
- * OCU_E_UNAVAILABLE when no node can be used now, OCU_E_TIER when the profile permits none of their tiers. */
+/* Where a new session goes. One where a start has just failed comes last, or it would get them all, and only
+ * one that is away comes after it. OCU_E_UNAVAILABLE when no node can be used now, OCU_E_TIER when the
+ * profile permits none of their tiers. */
 int nodes_place(struct control *c, struct node **ret, struct ocu_error *err);
 
 #endif
