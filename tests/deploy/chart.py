@@ -13,10 +13,12 @@ TOOLS = ROOT / "tests/deploy/tools"
 HELM = TOOLS / "node_modules/.bin/helm"
 BUILD = pathlib.Path(os.environ.get("OCU_BUILD", ROOT / "build")).resolve()
 DAEMONS = ["gateway", "operatord", "brokerd", "sandboxd", "egressd", "auditd"]
+COMPUTE = ["brokerd", "sandboxd", "egressd"]
 RELEASE, NAMESPACE = "rel", "ocu-ns"
 
 MINIMAL = {"compute": {"nodes": [{"hostname": "worker-1"}]}}
 PEER = [{"namespaceSelector": {"matchLabels": {"team": "agents"}}, "podSelector": {"matchLabels": {"app": "client"}}}]
+TWO = [{"hostname": "worker-1"}, {"hostname": "worker-2", "name": "b"}]
 # Each takes another branch of the templates.
 MATRIX = {
     "minimal": {},
@@ -39,6 +41,16 @@ MATRIX = {
     "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}}},
     "existing": {"pki": {"source": "existing", "prefix": "kept"}, "preflight": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "device": {"sandboxd": {"image": {"repository": "ocu/sandboxd"}, "fuseResource": ""}},
+    # The second row is what "device" becomes when a node joins it.
+    "two nodes": {"compute": {"nodes": TWO}, "sandboxd": {"image": {"repository": "ocu/sandboxd"}, "fuseResource": ""}},
+    "three nodes": {
+        "compute": {"nodes": [{"hostname": "worker-1", "name": "a", "cordoned": True}, {"hostname": "worker-2", "name": "b-2"},
+                              {"hostname": "worker-3", "name": "3", "filesUrl": "https://files-3.bank.example"}], "region": "eu-central-1"},
+        "pki": {"source": "certManager", "certManager": {"issuer": "internal"}},
+        "access": {"mcp": PEER, "files": PEER, "metrics": PEER}, "serviceMonitor": {"enabled": True},
+        "operatord": {"image": {"repository": "ocu/operatord"}, "config": {"egress_rung": "passthrough"}},
+        "collector": {"address": "siem.bank.example:6514", "secret": "siem", "clientCertificate": True, "peers": [{"ipBlock": {"cidr": "10.9.0.0/16"}}]},
+    },
 }
 
 
@@ -63,13 +75,22 @@ def template(values=None, check=True):
     return helm("template", RELEASE, CHART, "--namespace", NAMESPACE, "--kube-version", "1.28.0", values=merged(values or {}), check=check)
 
 
+def load(text):
+    return list(filter(None, yaml.load_all(text, Loader=yaml.CSafeLoader)))
+
+
+def objects(values=None):
+    """What these values render to."""
+    return load(template(values).stdout)
+
+
 _rendered = {}
 
 
 def render(name):
     """The objects of one row of the matrix."""
     if name not in _rendered:
-        _rendered[name] = list(filter(None, yaml.safe_load_all(template(MATRIX[name]).stdout)))
+        _rendered[name] = objects(MATRIX[name])
     return _rendered[name]
 
 
@@ -77,8 +98,19 @@ def of_kind(objects, *kinds):
     return [o for o in objects if o["kind"] in kinds]
 
 
+def daemon(part):
+    """brokerd of brokerd-b."""
+    return part.split("-")[0]
+
+
+def parts(row):
+    """Every daemon of a row, once for each of its nodes: brokerd, brokerd-b, ..."""
+    nodes = [n.get("name", "") for n in merged(MATRIX[row])["compute"]["nodes"]]
+    return [f"{d}-{n}" if n and d in COMPUTE else d for d in DAEMONS for n in (nodes if d in COMPUTE else [""])]
+
+
 def pods(objects):
-    """{component: pod template} of everything that runs, hooks included."""
+    """{part: pod template} of everything that runs, hooks included."""
     out = {}
     for o in of_kind(objects, "StatefulSet", "DaemonSet", "Job"):
         t = o["spec"]["template"]

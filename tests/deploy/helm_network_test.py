@@ -5,10 +5,11 @@ import itertools
 import pytest
 
 import chart
-from chart import DAEMONS, NAMESPACE, of_kind, pods, render
-from reach import Endpoint, reaches
+from chart import COMPUTE, DAEMONS, NAMESPACE, daemon, of_kind, parts, pods, render
+from reach import Endpoint, reached, reaches
 
-# The design, once more and independently of the chart: who dials whom at which port (architecture.md, "Who holds what").
+# The design, once more and independently of the chart: who dials whom at which port (architecture.md, "Who holds what"). No daemon of a
+# node for sandboxes dials another one of a node, neither its own node's nor a stranger's.
 AUDIT, FEED, PULL = 9601, 9202, 9203
 DESIGN = {
     ("gateway", "operatord"): {9201, FEED, PULL}, ("gateway", "sandboxd"): {9301}, ("gateway", "auditd"): {AUDIT},
@@ -37,7 +38,7 @@ def matrix(objects, policies=None):
     ends = world(objects)
     found = {}
     for a, b in itertools.permutations(ends.values(), 2):
-        open_ports = {n for n in PORTS if reaches(policies, a, b, n)}
+        open_ports = reached(policies, a, b, PORTS)
         if open_ports:
             found[a.name, b.name] = open_ports
     return found
@@ -48,8 +49,8 @@ def outward(objects, policies=None):
     policies = of_kind(objects, "NetworkPolicy") if policies is None else policies
     out, into = {}, {}
     for pod, stranger in itertools.product(world(objects).values(), [*STRANGERS, CLIENT]):
-        leaving = {(p, n) for n in PORTS for p in ("TCP", "UDP") if reaches(policies, pod, stranger, n, p)}
-        entering = {n for n in PORTS if reaches(policies, stranger, pod, n)}
+        leaving = {(p, n) for p in ("TCP", "UDP") for n in reached(policies, pod, stranger, PORTS, p)}
+        entering = reached(policies, stranger, pod, PORTS)
         if leaving:
             out[pod.name, stranger.name] = leaving
         if entering:
@@ -58,7 +59,8 @@ def outward(objects, policies=None):
 
 
 def expected(objects):
-    return {pair: ports for pair, ports in DESIGN.items() if set(pair) <= set(pods(objects))}
+    """The design between every two pods, whichever nodes they are on."""
+    return {(a, b): DESIGN[daemon(a), daemon(b)] for a, b in itertools.permutations(pods(objects), 2) if (daemon(a), daemon(b)) in DESIGN}
 
 
 @pytest.mark.parametrize("row", chart.MATRIX)
@@ -66,19 +68,30 @@ def test_the_deployment_is_the_design(row):
     assert matrix(render(row)) == expected(render(row))
 
 
+@pytest.mark.parametrize("row", ["minimal", "two nodes", "three nodes"])
+def test_daemons_of_nodes_do_not_reach_each_other(row):
+    objects = render(row)
+    ends, policies = world(objects), of_kind(objects, "NetworkPolicy")
+    compute = [e for e in ends.values() if daemon(e.name) in COMPUTE]
+    assert len(compute) == 3 * len(chart.merged(chart.MATRIX[row])["compute"]["nodes"])
+    for a, b in itertools.permutations(compute, 2):
+        assert not any(reached(policies, a, b, PORTS, p) for p in ("TCP", "UDP")), (a.name, b.name)
+
+
 @pytest.mark.parametrize("row", chart.MATRIX)
 def test_the_gateway_never_reaches_the_operator(row):
     objects = render(row)
     ends, policies = world(objects), of_kind(objects, "NetworkPolicy")
-    for port in (9443, 9444, 9302, 9501, 9401):
+    for port in (9443, 9444, 9302, 9501, 9401, 8443):
         for b in ends.values():
             assert not reaches(policies, ends["gateway"], b, port), (b.name, port)
 
 
-def test_nothing_leaves_or_enters_by_default():
-    out, into = outward(render("minimal"))
+@pytest.mark.parametrize("row", ["minimal", "two nodes"])
+def test_nothing_leaves_or_enters_by_default(row):
+    out, into = outward(render(row))
     dns = {("UDP", 53), ("TCP", 53)}
-    names = {(d, "dns"): dns for d in ["gateway", "operatord", "brokerd", "sandboxd", "egressd", "test"]}
+    names = {(part, "dns"): dns for part in [*parts(row), "test"] if part != "auditd"}
     # The job that makes the keys reaches the cluster's API, wherever that is, and is gone afterwards.
     jobs = {("keys", s.name): {("TCP", 443), ("TCP", 6443)} for s in [*STRANGERS, CLIENT]}
     assert out == {**names, **jobs}
@@ -98,6 +111,39 @@ def test_faces_are_open_to_who_is_named_and_nobody_else():
     # Only the edge goes out, and not to what is inside.
     abroad = {pair for pair in out if pair[1] not in ("dns",) and pair[0] != "keys"}
     assert abroad == {("egressd", "internet")}
+
+
+def test_faces_of_every_node_are_open_to_who_is_named():
+    objects = render("three nodes")
+    out, into = outward(objects)
+    metrics = {"gateway": 9190, "operatord": 9191, "brokerd": 9192, "sandboxd": 9193, "egressd": 9194, "auditd": 9195}
+    faces = {"gateway": {8080}, "brokerd": {8443}}
+    assert into == {("client", part): {metrics[daemon(part)]} | faces.get(daemon(part), set()) for part in parts("three nodes")}
+    assert {pair for pair in out if pair[1] != "dns" and pair[0] != "keys"} == {(f"egressd-{n}", "internet") for n in ("a", "b-2", "3")}
+
+
+def selectors(policy):
+    """Every selector of pods of the release in a policy: (what it says, where it stands)."""
+    yield "pods", policy["spec"]["podSelector"]
+    for way, peers in (("ingress", "from"), ("egress", "to")):
+        for rule in policy["spec"].get(way) or []:
+            for peer in rule.get(peers, []):
+                if "namespaceSelector" not in peer and "podSelector" in peer:
+                    yield "peers", peer["podSelector"]
+
+
+def mutated_selectors(policies):
+    """Every part left out of a list, and every list left out."""
+    for i, p in enumerate(policies):
+        for k, (what, selector) in enumerate(selectors(p)):
+            for e in selector.get("matchExpressions", []):
+                for value in e["values"]:
+                    changed = copy.deepcopy(p)
+                    list(selectors(changed))[k][1]["matchExpressions"][0]["values"].remove(value)
+                    yield f"{p['metadata']['name']}: no {value} in {what}", [*policies[:i], changed, *policies[i + 1:]]
+                changed = copy.deepcopy(p)
+                list(selectors(changed))[k][1].pop("matchExpressions")
+                yield f"{p['metadata']['name']}: any {what}", [*policies[:i], changed, *policies[i + 1:]]
 
 
 def mutations(policies):
@@ -123,9 +169,10 @@ def one_sided(policies, side):
     return [{**p, "spec": {**p["spec"], "policyTypes": [t for t in p["spec"]["policyTypes"] if t == side]}} for p in policies]
 
 
-def test_every_mutation_of_a_rule_is_seen():
+@pytest.mark.parametrize("row,made,least", [("minimal", mutations, 100), ("two nodes", mutations, 100), ("two nodes", mutated_selectors, 60)])
+def test_every_mutation_of_a_rule_is_seen(row, made, least):
     """A rule widened on one side changes nothing while the other side still refuses, so each side is looked at alone as well."""
-    objects = render("minimal")
+    objects = render(row)
 
     def views(policies):
         for some in (policies, one_sided(policies, "Ingress"), one_sided(policies, "Egress")):
@@ -135,10 +182,23 @@ def test_every_mutation_of_a_rule_is_seen():
     policies = of_kind(objects, "NetworkPolicy")
     want = list(views(policies))
     tried = 0
-    for what, changed in mutations(policies):
+    for what, changed in made(policies):
         tried += 1
         assert any(now != then for now, then in zip(views(changed), want)), what
-    assert tried > 100
+    assert tried > least
+
+
+@pytest.mark.parametrize("a,b,port", [("sandboxd", "brokerd-b", 9401), ("sandboxd-b", "brokerd", 8443), ("sandboxd-b", "sandboxd", 9301),
+                                      ("brokerd", "brokerd-b", 9401), ("egressd-b", "egressd", 9501), ("brokerd", "sandboxd", 9302)])
+def test_a_way_between_nodes_fails_the_build(a, b, port):
+    objects = render("two nodes")
+    labels = {name: {"matchLabels": pod["metadata"]["labels"]} for name, pod in pods(objects).items()}
+    ports = [{"protocol": "TCP", "port": port}]
+    let = [{"metadata": {"name": "let"}, "spec": {"podSelector": labels[a], "policyTypes": ["Egress"],
+                                                  "egress": [{"to": [{"podSelector": labels[b]}], "ports": ports}]}},
+           {"metadata": {"name": "in"}, "spec": {"podSelector": labels[b], "policyTypes": ["Ingress"],
+                                                 "ingress": [{"from": [{"podSelector": labels[a]}], "ports": ports}]}}]
+    assert matrix(objects, [*of_kind(objects, "NetworkPolicy"), *let]) == {**expected(objects), (a, b): {port}}
 
 
 def test_the_gateway_let_through_to_the_operator_fails_the_build():

@@ -8,9 +8,8 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
-from chart import BUILD, CHART, DAEMONS, ROOT, template
+from chart import BUILD, CHART, DAEMONS, ROOT, objects
 
 sys.path.insert(0, str(ROOT / "tests/support"))
 from kube import PORT, Api, Jobs, Refused, decoded  # noqa: E402
@@ -46,7 +45,7 @@ def chart(tmp_path_factory):
 
 def rendered():
     values = {"podDisruptionBudget": {"enabled": False}, "sandboxd": {"image": {"repository": "x"}, "fuseResource": ""}}
-    return list(filter(None, yaml.safe_load_all(template(values).stdout)))
+    return objects(values)
 
 
 class Runner:

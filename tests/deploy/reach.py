@@ -49,19 +49,27 @@ def port_matches(ports, protocol, number):
     return any(p.get("protocol", "TCP") == protocol and ("port" not in p or p["port"] <= number <= p.get("endPort", p["port"])) for p in ports)
 
 
-def side_allows(policies, direction, pod, other, protocol, number):
+def rules(policies, direction, pod, other):
+    """What one side lets through between the two: the ports of each rule that does; None stands for everything."""
     if pod.labels is None:
-        return True
-    mine = [p for p in policies if p["metadata"].get("namespace", pod.namespace) == pod.namespace
-            and selects(p["spec"]["podSelector"], pod.labels) and direction in p["spec"]["policyTypes"]]
+        return [None]
+    mine = [p for p in policies if direction in p["spec"]["policyTypes"] and p["metadata"].get("namespace", pod.namespace) == pod.namespace
+            and selects(p["spec"]["podSelector"], pod.labels)]
     if not mine:
-        return True
-    rules, way = direction.lower(), "from" if direction == "Ingress" else "to"
-    return any((not rule.get(way) or any(peer_matches(x, other, pod.namespace) for x in rule[way]))
-               and port_matches(rule.get("ports"), protocol, number)
-               for p in mine for rule in p["spec"].get(rules) or [])
+        return [None]
+    way = "from" if direction == "Ingress" else "to"
+    return [rule.get("ports") for p in mine for rule in p["spec"].get(direction.lower()) or []
+            if not rule.get(way) or any(peer_matches(x, other, pod.namespace) for x in rule[way])]
+
+
+def reached(policies, sender, receiver, numbers, protocol="TCP"):
+    """Which of these ports the sender reaches."""
+    found = set(numbers)
+    for direction, pod, other in (("Egress", sender, receiver), ("Ingress", receiver, sender)):
+        let = rules(policies, direction, pod, other) if found else []
+        found = {n for n in found if any(port_matches(ports, protocol, n) for ports in let)}
+    return found
 
 
 def reaches(policies, sender, receiver, number, protocol="TCP"):
-    return (side_allows(policies, "Egress", sender, receiver, protocol, number)
-            and side_allows(policies, "Ingress", receiver, sender, protocol, number))
+    return bool(reached(policies, sender, receiver, [number], protocol))

@@ -1,4 +1,4 @@
-{{- /* How a daemon's keys reach its pod: one projected volume of its own secret and of what is public. Call with (dict "root" $ "name" n). */ -}}
+{{- /* How a daemon's keys reach its pod: one projected volume of its own secret and of what is public. Call with (dict "root" $ "name" n "node" e). */ -}}
 {{- define "ocu.pkiVolume" -}}
 {{- $d := .root.Files.Get "files/daemons.yaml" | fromYaml -}}
 {{- $pki := include "ocu.pki" .root -}}
@@ -26,7 +26,7 @@ projected:
           {{- end }}
     {{- if $manager }}
     - secret:
-        name: {{ include "ocu.fullname" .root }}-{{ .name }}-tls
+        name: {{ include "ocu.fullname" .root }}-{{ include "ocu.part" . }}-tls
         items:
           - {key: ca.crt, path: ca.pem, mode: 0444}
           - {key: tls.crt, path: {{ .name }}/cert.pem}
@@ -84,12 +84,12 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{- /* Placement: "compute" or "control" in .where. */ -}}
+{{- /* Placement: "compute" or "control" in .where, for compute the entry of compute.nodes in .node. */ -}}
 {{- define "ocu.placement" -}}
 {{- $w := index .root.Values .where -}}
 {{- $select := deepCopy $w.nodeSelector -}}
 {{- with $w.region }}{{ $_ := set $select "topology.kubernetes.io/region" . }}{{ end -}}
-{{- if eq .where "compute" }}{{ $_ := set $select "kubernetes.io/hostname" (index $w.nodes 0).hostname }}{{ end -}}
+{{- if eq .where "compute" }}{{ $_ := set $select "kubernetes.io/hostname" .node.hostname }}{{ end -}}
 {{- with $select }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
@@ -98,7 +98,7 @@ tolerations: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* The pod of one daemon: metadata and spec. Call with (dict "root" $ "name" n "where" "control"). */ -}}
+{{- /* The pod of one daemon: metadata and spec. Call with (dict "root" $ "name" n "where" "control" "node" e). */ -}}
 {{- define "ocu.pod" -}}
 {{- $d := .root.Files.Get "files/daemons.yaml" | fromYaml -}}
 {{- $v := index .root.Values .name -}}
@@ -154,7 +154,7 @@ spec:
         {{- if $sandboxd }}{{ include "ocu.sandboxdMounts" .root | nindent 8 }}{{ end }}
   volumes:
     - name: config
-      configMap: {name: {{ include "ocu.fullname" .root }}-{{ .name }}}
+      configMap: {name: {{ include "ocu.fullname" .root }}-{{ include "ocu.part" . }}}
     - {{ include "ocu.pkiVolume" . | nindent 6 | trim }}
     - name: run
       emptyDir: {medium: Memory, sizeLimit: 128Mi}
@@ -172,13 +172,13 @@ spec:
     {{- end }}
     {{- if eq .where "compute" }}
     - name: state
-      persistentVolumeClaim: {claimName: {{ include "ocu.fullname" .root }}-{{ .name }}}
+      persistentVolumeClaim: {claimName: {{ include "ocu.fullname" .root }}-{{ include "ocu.part" . }}}
     {{- end }}
     {{- if has .name (list "brokerd" "egressd") }}
     - name: handover-{{ .name }}
-      persistentVolumeClaim: {claimName: {{ include "ocu.fullname" .root }}-handover-{{ .name }}}
+      persistentVolumeClaim: {claimName: {{ include "ocu.fullname" .root }}-handover-{{ include "ocu.part" . }}}
     {{- end }}
-    {{- if $sandboxd }}{{ include "ocu.sandboxdVolumes" .root | nindent 4 }}{{ end }}
+    {{- if $sandboxd }}{{ include "ocu.sandboxdVolumes" . | nindent 4 }}{{ end }}
 {{- end }}
 
 {{- define "ocu.sandboxdMounts" -}}
@@ -191,13 +191,13 @@ spec:
 {{- end }}
 
 {{- define "ocu.sandboxdVolumes" -}}
-- name: handover-brokerd
-  persistentVolumeClaim: {claimName: {{ include "ocu.fullname" . }}-handover-brokerd}
-- name: handover-egressd
-  persistentVolumeClaim: {claimName: {{ include "ocu.fullname" . }}-handover-egressd}
+{{- range $name := list "brokerd" "egressd" }}
+- name: handover-{{ $name }}
+  persistentVolumeClaim: {claimName: {{ include "ocu.fullname" $.root }}-handover-{{ include "ocu.part" (dict "name" $name "node" $.node) }}}
+{{- end }}
 - name: images
-  hostPath: {path: {{ .Values.sandboxd.imageDir | quote }}, type: Directory}
-{{- if not .Values.sandboxd.fuseResource }}
+  hostPath: {path: {{ .root.Values.sandboxd.imageDir | quote }}, type: Directory}
+{{- if not .root.Values.sandboxd.fuseResource }}
 - name: fuse
   hostPath: {path: /dev/fuse, type: CharDevice}
 {{- end }}
