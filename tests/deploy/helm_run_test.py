@@ -2,12 +2,15 @@
 import copy
 import json
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 
 import pytest
 
-from chart import BUILD, DAEMONS, NAMESPACE, ROOT, render
+import chart
+from chart import BUILD, DAEMONS, MATRIX, NAMESPACE, ROOT, TWO, render
 
 sys.path.insert(0, str(ROOT / "tests/support"))
 from pods import Cluster  # noqa: E402
@@ -18,7 +21,7 @@ def await_ready(c):
     try:
         eventually(c.all_ready, timeout=60, every=0.2)
     except AssertionError:
-        raise AssertionError("not ready: " + " ".join(d for d in DAEMONS if not c.ready(d)) + "\n" + logs(c)) from None
+        raise AssertionError("not ready: " + " ".join(p for p in c.parts if not c.ready(p)) + "\n" + logs(c)) from None
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def cluster():
 
 
 def logs(c):
-    return "\n".join(f"--- {d}\n{(c.dir / f'{d}.log').read_text()[-1500:]}" for d in DAEMONS)
+    return "\n".join(f"--- {p}\n{(c.dir / f'{p}.log').read_text()[-1500:]}" for p in c.parts)
 
 
 def client(c, chat):
@@ -116,17 +119,32 @@ def test_the_pods_run_with_what_they_were_given(cluster):
         assert int(status["NoNewPrivs"]) == 1
 
 
+def served(c, part, name):
+    """Whether a part's files API is taken for that service's."""
+    context = ssl.create_default_context(cadata=c.store[f"rel-{part}-tls"]["ca.crt"].decode())
+    with socket.create_connection((c.address(part), 8443), 10) as s:
+        try:
+            context.wrap_socket(s, server_hostname=f"rel-{name}.{NAMESPACE}.svc").close()
+        except ssl.SSLCertVerificationError as e:
+            assert "Hostname mismatch" in str(e)
+            return False
+    return True
+
+
 def test_certificates_of_cert_manager_serve_as_well(cluster):
-    """After the module's deployment has been told to rest: both would want the same ports."""
+    """On two nodes, brokerd of each with a certificate of its own. After the module's deployment has been told to rest: both would want the
+    same ports."""
     for daemon in DAEMONS:
         assert cluster.end(daemon) == 0
-    c = Cluster(render("cert-manager"))
+    c = Cluster(chart.objects({**MATRIX["cert-manager"], "compute": {"nodes": TWO}}))
     try:
         c.make_keys()
         c.issue()
         c.up()
         await_ready(c)
         assert c.once("test")[0] == 0, logs(c)
+        for part in ("brokerd", "brokerd-b"):
+            assert served(c, part, part) and not served(c, part, "brokerd" if part == "brokerd-b" else "brokerd-b")
     finally:
         assert set(c.down().values()) == {0}
         for daemon in DAEMONS:

@@ -1,8 +1,10 @@
 """Runs rendered pods without a cluster: for each container a mount namespace with its volumes as kubelet lays them out, its user, its
-capabilities and no more, a read-only root, a container's masks over /proc; services are names of the loopback interface. What ends is
-started again, as kubelet does. For tests only: it isolates nothing that the pod's own settings do not."""
+capabilities and no more, a read-only root, a container's masks over /proc. A node with a name has a network of its own, with a wire to the
+first one's, where all other pods are; services are names of a node's addresses, and those of one named node are not known on another. What
+ends is started again, as kubelet does. For tests only: it isolates nothing that the pod's own settings do not."""
 import base64
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -12,21 +14,62 @@ import subprocess
 import tempfile
 import threading
 
-from chart import BUILD, DAEMONS, NAMESPACE, RELEASE, of_kind, pods
+from chart import BUILD, DAEMONS, NAMESPACE, RELEASE, daemon, of_kind, pods
 
 IMAGES = pathlib.Path(os.environ.get("OCU_IMAGES", "/var/cache/ocu/images"))
 MASKS = ["mount --bind /proc/sys /proc/sys", "mount -o remount,bind,ro /proc/sys", "mount --bind /dev/null /proc/keys"]
 
 
+DOWN = ["gateway", "sandboxd", "egressd", "brokerd", "operatord", "auditd"]
+
+
+class Node:
+    """A network namespace; the first node's is the test's own. Its wire's ends are 10.77.<number>.1 and .2."""
+    numbers = itertools.count(1)
+
+    def __init__(self, name):
+        self.name, self.number = name, next(Node.numbers)
+        self.netns, wire = f"ocu-node-{self.number}", f"ocu-n{self.number}"
+        for args in (f"netns add {self.netns}", f"link add {wire} type veth peer name eth0 netns {self.netns}",
+                     f"addr add 10.77.{self.number}.1/30 dev {wire}", f"link set {wire} up", f"-n {self.netns} link set lo up",
+                     f"-n {self.netns} addr add 10.77.{self.number}.2/30 dev eth0", f"-n {self.netns} link set eth0 up"):
+            subprocess.run(["ip", *args.split()], check=True)
+
+    def done(self):
+        subprocess.run(["ip", "netns", "del", self.netns], check=True)
+
+
 class Cluster:
     def __init__(self, objects):
-        self.objects, self.pods = objects, pods(objects)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-pods-", dir="/var/tmp"))
         self.dir.chmod(0o755)
-        self.store, self.config, self.runs = {}, {}, {}
-        self.claims = {}
+        self.store, self.config, self.runs, self.nodes = {}, {}, {}, {}
+        self.take(objects)
+
+    def take(self, objects):
+        self.objects, self.pods = objects, pods(objects)
+        self.parts = sorted((p for p in self.pods if daemon(p) in DAEMONS), key=lambda p: DAEMONS.index(daemon(p)))
         for o in of_kind(objects, "ConfigMap"):
             self.config[o["metadata"]["name"]] = {k: v.encode() for k, v in o["data"].items()}
+        for name in {self.node(p) for p in self.pods} - {""} - self.nodes.keys():
+            self.nodes[name] = Node(name)
+        # Names of services as the cluster's name server would give them: also to pods that run already.
+        for name in ["", *self.nodes]:
+            known = {f"{RELEASE}-{p}": self.address(p, name) for p in self.parts}
+            (self.dir / f"hosts.{name}").write_text("".join(f"{at} {s} {s}.{NAMESPACE} {s}.{NAMESPACE}.svc\n" for s, at in known.items() if at) +
+                                                    "127.0.0.1 localhost\n")
+
+    def node(self, part):
+        return self.pods[part]["metadata"]["labels"].get("ocu.local/node", "")
+
+    def address(self, part, seen_from=""):
+        """Of a part's service, on a node; None where nothing leads to it."""
+        there = self.node(part)
+        if there == seen_from:
+            return "127.0.0.1"
+        if there and seen_from:
+            return None
+        return f"10.77.{self.nodes[there or seen_from].number}.{2 if there else 1}"
 
     # --- volumes ---
 
@@ -89,9 +132,8 @@ class Cluster:
         etc = self.dir / pod / ".etc"
         for d in ("upper/ocu", "work"):
             (etc / d).mkdir(parents=True, exist_ok=True)
-        services = [f"{RELEASE}-{d}" for d in DAEMONS]
-        (etc / "upper/hosts").write_text("".join(f"127.0.0.1 {s} {s}.{NAMESPACE} {s}.{NAMESPACE}.svc\n" for s in services) + "127.0.0.1 localhost\n")
-        lines = [f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc", "mount -t tmpfs -o mode=755 none /mnt",
+        lines = [f"mount -t overlay -o lowerdir=/etc,upperdir={etc}/upper,workdir={etc}/work none /etc",
+                 f"mount --bind {self.dir}/hosts.{self.node(pod)} /etc/hosts", "mount -t tmpfs -o mode=755 none /mnt",
                  # Everything the pod does not mount is hidden: the node's own state and the test's folder.
                  f"mkdir /mnt/all && mount --bind {self.dir} /mnt/all", "mount -t tmpfs -o mode=755 none /run", "mount -t tmpfs -o mode=755 none /var/lib"]
         for m in sorted(container["volumeMounts"], key=lambda m: m["mountPath"]):
@@ -113,7 +155,9 @@ class Cluster:
         spec = self.pods[pod]["spec"]
         script = self.script(pod, spec, spec[kind][container])
         log = open(self.dir / f"{pod}.log", "ab")
-        return subprocess.Popen(["unshare", "--mount", "--propagation", "private", "bash", "-ec", script], stdin=subprocess.DEVNULL,
+        name = self.node(pod)
+        inside = ["nsenter", f"--net=/run/netns/{self.nodes[name].netns}"] if name else []
+        return subprocess.Popen([*inside, "unshare", "--mount", "--propagation", "private", "bash", "-ec", script], stdin=subprocess.DEVNULL,
                                 stdout=log, stderr=log, start_new_session=True)
 
     def once(self, pod, timeout=120):
@@ -160,8 +204,8 @@ class Cluster:
 
     # --- daemons ---
 
-    def keep(self, daemon):
-        run = {"stop": False, "p": self.start(daemon), "restarts": 0}
+    def keep(self, part):
+        run = {"stop": False, "p": self.start(part), "restarts": 0}
 
         def watch():
             while True:
@@ -169,21 +213,46 @@ class Cluster:
                 if run["stop"]:
                     return
                 run["restarts"] += 1
-                run["p"] = self.start(daemon)
+                run["p"] = self.start(part)
 
         run["thread"] = threading.Thread(target=watch, daemon=True)
         run["thread"].start()
-        self.runs[daemon] = run
+        self.runs[part] = run
 
     def up(self):
-        for d in DAEMONS:
-            self.keep(d)
+        for p in self.parts:
+            self.keep(p)
         return self
 
-    def ready(self, daemon):
-        c = self.pods[daemon]["spec"]["containers"][0]
+    def apply(self, objects):
+        """An upgrade: {what: parts} of the pods that are new, those replaced and those gone. Volumes of a pod go with it, claims stay."""
+        was = {p: self.pods[p] for p in self.parts}
+        now = pods(objects)
+        gone = [p for p in was if p not in now]
+        replaced = [p for p in was if p in now and now[p] != was[p]]
+        for p in gone:
+            self.remove(p)
+        self.take(objects)
+        for p in replaced:
+            self.replace(p)
+        new = [p for p in self.parts if p not in was]
+        for p in new:
+            self.keep(p)
+        return {"new": set(new), "replaced": set(replaced), "gone": set(gone)}
+
+    def remove(self, part):
+        assert self.end(part) == 0
+        self.runs.pop(part)["thread"].join(10)
+        shutil.rmtree(self.dir / part)
+
+    def replace(self, part):
+        self.remove(part)
+        self.keep(part)
+
+    def ready(self, part):
+        c = self.pods[part]["spec"]["containers"][0]
         port = next(p["containerPort"] for p in c["ports"] if p["name"] == c["readinessProbe"]["httpGet"]["port"])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection(self.address(part), port, timeout=5)
         try:
             connection.request("GET", c["readinessProbe"]["httpGet"]["path"])
             return connection.getresponse().status == 200
@@ -193,11 +262,11 @@ class Cluster:
             connection.close()
 
     def all_ready(self):
-        return all(self.ready(d) for d in DAEMONS)
+        return all(self.ready(p) for p in self.parts)
 
-    def end(self, daemon, restart=False):
+    def end(self, part, restart=False):
         """SIGTERM, as kubelet sends it, and the exit status."""
-        run = self.runs[daemon]
+        run = self.runs[part]
         run["stop"] = not restart
         p = run["p"]
         p.terminate()
@@ -205,10 +274,11 @@ class Cluster:
 
     def down(self):
         status = {}
-        for d in ["gateway", "sandboxd", "egressd", "brokerd", "operatord", "auditd"]:
-            if d in self.runs:
-                status[d] = self.end(d)
-                self.runs[d]["thread"].join(10)
+        for p in sorted(self.runs, key=lambda p: DOWN.index(daemon(p))):
+            status[p] = self.end(p)
+            self.runs[p]["thread"].join(10)
+        for n in self.nodes.values():
+            n.done()
         if not os.environ.get("OCU_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
         return status
