@@ -191,6 +191,7 @@ static inline void fx_keys_and_fakes(void)
 	pthread_mutex_init(&fx.fake.lock, NULL);
 	ocu_cond_init(&fx.fake.changed);
 	fx.fake.tier = "runc";
+	fx.fake.instance = "node-1";
 	fx_keys();
 	fx_serve(OCU_COMP_AUDITD, fake_auditd);
 	fx_serve(OCU_COMP_SANDBOXD, fake_sandboxd);
