@@ -68,6 +68,8 @@ static const struct ocu_conf_opt options[] = {
      "Who may run code here; decides which sandbox tiers are permitted"},
     {"sessions_per_caller", OCU_CONF_INT, "16", 1, 10000, NULL, "Live sessions one caller may have"},
     {"sessions_total", OCU_CONF_INT, "500", 1, 10000, NULL, "Live sessions of the whole deployment"},
+    {"starts_per_minute", OCU_CONF_INT, "120", 1, 100000, NULL,
+     "Sessions one caller may start within a minute, whatever became of them"},
     {"session_idle", OCU_CONF_DURATION, "15m", SECOND, 15 * MINUTE, NULL,
      "A session nobody routed a call to for this long is ended"},
     {"session_max", OCU_CONF_DURATION, "0s", 0, 30 * DAY, NULL,
@@ -201,6 +203,7 @@ static void read_limits(struct settings *s, const struct ocu_conf *c)
 {
 	s->limits.per_caller = (unsigned)ocu_conf_int(c, "sessions_per_caller");
 	s->limits.total = (unsigned)ocu_conf_int(c, "sessions_total");
+	s->starts_per_minute = (unsigned)ocu_conf_int(c, "starts_per_minute");
 	s->image = ocu_conf_str(c, "image");
 	s->memory_bytes = (uint64_t)ocu_conf_int(c, "memory");
 	s->cpu_percent = (uint32_t)ocu_conf_int(c, "cpu_percent");

@@ -28,6 +28,7 @@ struct settings {
 	size_t nodes; /* at least one */
 	enum profile profile;
 	struct registry_limits limits;
+	unsigned starts_per_minute;
 	int64_t session_idle_ms, session_max_ms, grant_ttl_ms, session_token_ttl_ms, reconcile_ms;
 	int64_t node_lost_ms;
 	const char *image;

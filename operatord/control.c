@@ -8,6 +8,7 @@
 #include "operatord/feed.h"
 #include "operatord/hands.h"
 #include "operatord/mint.h"
+#include "operatord/pace.h"
 #include "operatord/pool.h"
 
 static int open_pools(struct control *c, struct ocu_error *err)
@@ -32,7 +33,8 @@ int control_open(struct control *c, const struct settings *cfg, const char *stat
 	heard_init(&c->heard);
 	c->creates = creates_new();
 	c->hands = hands_new();
-	if (!c->creates || !c->hands)
+	c->pace = pace_new(cfg->starts_per_minute);
+	if (!c->creates || !c->hands || !c->pace)
 		return ocu_error_set(err, OCU_E_NOMEM, "control");
 	rc = registry_open(&c->registry, state_dir, err);
 	if (rc == 0)
@@ -67,5 +69,6 @@ void control_close(struct control *c)
 	registry_close(c->registry);
 	hands_free(c->hands);
 	creates_free(c->creates);
+	pace_free(c->pace);
 	heard_done(&c->heard);
 }

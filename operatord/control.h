@@ -26,6 +26,7 @@ struct control {
 	struct heard heard;
 	struct feed *feed;
 	struct creates *creates;
+	struct pace *pace;
 	struct hands *hands;
 	struct pool *starts; /* cold starts */
 	struct pool *ends;   /* ordinary ends, and what follows a kill */

@@ -2,6 +2,7 @@
 #include "operatord/node.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "libocu/clock.h"
 #include "libocu/rpc.h"
@@ -74,6 +75,14 @@ bool node_connected(const struct node *n)
 {
 	return ocu_rpc_client_connected(n->peers.sandboxd) && ocu_rpc_client_connected(n->peers.brokerd) &&
 	       ocu_rpc_client_connected(n->peers.egressd);
+}
+
+bool node_named_right(struct node *n, size_t nodes)
+{
+	pthread_mutex_lock(&n->lock);
+	bool right = nodes == 1 || strcmp(n->instance, n->conf.name) == 0;
+	pthread_mutex_unlock(&n->lock);
+	return right;
 }
 
 void node_tier(struct node *n, char out[17])

@@ -54,6 +54,8 @@ bool node_failed_lately(struct node *n, uint64_t ms);
 bool node_reconciled(struct node *n);
 /* All three daemons are connected. */
 bool node_connected(const struct node *n);
+/* Its sandboxd's instance is its name; of a deployment's only node any is. */
+bool node_named_right(struct node *n, size_t nodes);
 void node_tier(struct node *n, char out[17]);
 void node_instance(struct node *n, char out[NODE_TEXT_MAX + 1]);
 void node_boot_id(struct node *n, enum node_daemon d, char out[NODE_TEXT_MAX + 1]);

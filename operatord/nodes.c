@@ -83,6 +83,10 @@ static int usable(struct control *c, struct node *n, struct ocu_error *err)
 
 	if (n->conf.cordoned || !node_reconciled(n))
 		return ocu_error_set(err, OCU_E_UNAVAILABLE, "no node can take a session now");
+	/* Else a grant for it would be good elsewhere, or the address is another node's. */
+	if (!node_named_right(n, c->nodes.n))
+		return ocu_error_set(err, OCU_E_UNAVAILABLE,
+		                     "node \"%s\": its sandboxd has another instance name", n->conf.name);
 	node_tier(n, tier);
 	return admission_check(c->cfg.profile, tier, err);
 }

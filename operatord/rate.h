@@ -16,7 +16,8 @@ static inline void rate_init(struct rate *r, uint64_t per_second, uint64_t burst
 	*r = (struct rate){.per_second = per_second, .burst = burst, .milli = burst * 1000};
 }
 
-static inline bool rate_take(struct rate *r, uint64_t now_ms)
+/* n tokens at once, or none. */
+static inline bool rate_take_n(struct rate *r, uint64_t now_ms, uint64_t n)
 {
 	uint64_t passed = now_ms - r->at_ms, full = r->burst * 1000;
 
@@ -25,10 +26,15 @@ static inline bool rate_take(struct rate *r, uint64_t now_ms)
 	if (r->milli > full)
 		r->milli = full;
 	r->at_ms = now_ms;
-	if (r->milli < 1000)
+	if (r->milli < n * 1000)
 		return false;
-	r->milli -= 1000;
+	r->milli -= n * 1000;
 	return true;
+}
+
+static inline bool rate_take(struct rate *r, uint64_t now_ms)
+{
+	return rate_take_n(r, now_ms, 1);
 }
 
 #endif

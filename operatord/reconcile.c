@@ -177,6 +177,8 @@ static void look_at_tier(struct reconcile *r)
 			r->fatal(r->fatal_arg, &err);
 		ocu_log_error(OCU_LOG_WARN, "node.not_permitted", NULL, &err);
 	}
+	if (!r->tier_seen && !node_named_right(r->node, c->nodes.n))
+		ocu_log(OCU_LOG_WARN, "node.misnamed", NULL, "node", r->node->conf.name, NULL);
 	r->tier_seen = true;
 	housekeeping_tier(c, r->node->conf.name, tier);
 }

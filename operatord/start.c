@@ -15,6 +15,7 @@
 #include "operatord/evidence.h"
 #include "operatord/hands.h"
 #include "operatord/mint.h"
+#include "operatord/pace.h"
 #include "operatord/text.h"
 
 static struct session session_new(const struct start_want *want)
@@ -49,14 +50,17 @@ static void report_refusal(struct control *c, const struct start_want *want, str
 	evidence_report(c->audit, want->action, &f);
 }
 
-/* Node, profile, tier and limits, before anything is written: a refusal leaves one event and nothing else. */
+/* Node, profile, tier, limits and pace, before anything is written: a refusal leaves one event and nothing
+ * else. */
 static int admit(struct control *c, struct session *s, struct node **ret, struct ocu_error *err)
 {
 	int rc = nodes_place(c, ret, err);
 
 	if (rc == 0)
 		snprintf(s->node, sizeof s->node, "%s", (*ret)->conf.name);
-	return rc ? rc : registry_session_admit(c->registry, s, &c->cfg.limits, err);
+	if (rc == 0)
+		rc = registry_session_admit(c->registry, s, &c->cfg.limits, err);
+	return rc ? rc : pace_take(c->pace, s->caller, (uint64_t)s->created_mono, err);
 }
 
 static int record(struct control *c, const struct start_want *want, const struct session *s,

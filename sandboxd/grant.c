@@ -164,7 +164,7 @@ static int read_claims(const struct grants *g, const json_t *claims, struct gran
 		return rc;
 	if (!ocu_id_valid(OCU_ID_SESSION, ret->session))
 		return ocu_error_set(err, OCU_E_TOKEN_CLAIM, "claim sid");
-	if (instance[0] && strcmp(instance, g->instance) != 0)
+	if (strcmp(instance, g->instance) != 0)
 		return ocu_error_set(err, OCU_E_TOKEN_AUDIENCE, "the grant is for another node");
 	if (left <= 0)
 		return ocu_error_set(err, OCU_E_TOKEN_EXPIRED, "the grant has expired");

@@ -258,3 +258,24 @@ def test_sessions_whose_custodian_restarted(fresh):
     stack.restart("sandboxd")
     eventually(lambda: state_of(stack, session["session_id"]) == "ended", timeout=60)
     assert any(e["unmapped"]["reason"] == "sandbox_gone" for e in stack.events(action="session.lost"))
+
+
+def test_a_client_that_goes_through_sessions_is_held_up(fresh):
+    """Each session ends before the next: within every limit on live ones. The call is refused, and live sessions go on."""
+    fresh.kill("operatord")
+    fresh.config["operatord"]["starts_per_minute"] = "4"
+    fresh.start_one("operatord")
+    eventually(fresh.ready)
+    live, refused = fresh.mcp(), None
+    live.bash("true")
+    for _ in range(12):
+        m = fresh.mcp()
+        try:
+            m.bash("true")
+        except McpError as e:
+            refused = e
+            break
+        m.end()
+    assert refused and refused.data["reason"] == "rate_limited"
+    assert live.bash("echo goes on") == "goes on\n"
+    eventually(lambda: [e for e in fresh.events(action="session.create") if e["outcome"] != "success"])

@@ -31,7 +31,9 @@ class Stack:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ocu-", dir="/var/tmp"))
         self.dir.chmod(0o755)
         self.config = {d: {} for d in ORDER}
-        self.config.setdefault("sandboxd", {})["image_dir"] = str(IMAGES)
+        self.config["sandboxd"]["image_dir"] = str(IMAGES)
+        # Tests start sessions faster than any caller should.
+        self.config["operatord"]["starts_per_minute"] = "100000"
         for daemon, values in (config or {}).items():
             self.config.setdefault(daemon, {}).update(values)
         self.caller = caller

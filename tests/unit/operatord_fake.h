@@ -53,6 +53,7 @@ struct fake {
 	void (*on[FAKE_METHODS])(void *arg); /* runs inside the request */
 	void *on_arg;
 	const char *tier;
+	const char *instance;
 	char session_jwt[4096];
 	bool scrubbed, busy; /* busy: every sandbox is */
 	struct fake_set sandboxes, mounts, edges;
@@ -351,7 +352,7 @@ FAKE_HANDLER(list_sandboxes)
 		list[i] = &item[i];
 	}
 	reply.boot_id = (char *)"boot-1";
-	reply.instance = (char *)"node-1";
+	reply.instance = (char *)f->instance;
 	reply.tier = (char *)f->tier;
 	reply.sandboxes = list;
 	reply.n_sandboxes = f->sandboxes.n;

@@ -112,6 +112,7 @@ static inline void fx_settings(void)
 	                           .nodes = 1,
 	                           .audit_url = fx.url[OCU_COMP_AUDITD],
 	                           .limits = {.per_caller = 8, .total = 600},
+	                           .starts_per_minute = 100000,
 	                           .session_idle_ms = 900000,
 	                           .grant_ttl_ms = 60000,
 	                           .session_token_ttl_ms = 1800000,
@@ -190,6 +191,7 @@ static inline void fx_keys_and_fakes(void)
 	pthread_mutex_init(&fx.fake.lock, NULL);
 	ocu_cond_init(&fx.fake.changed);
 	fx.fake.tier = "runc";
+	fx.fake.instance = "node-1";
 	fx_keys();
 	fx_serve(OCU_COMP_AUDITD, fake_auditd);
 	fx_serve(OCU_COMP_SANDBOXD, fake_sandboxd);

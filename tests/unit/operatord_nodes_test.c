@@ -71,7 +71,9 @@ static void setup(void)
 	pthread_mutex_init(&other.fake.lock, NULL);
 	ocu_cond_init(&other.fake.changed);
 	other.fake.tier = "runc";
+	other.fake.instance = "b";
 	fx_keys_and_fakes();
+	fx.fake.instance = "";
 	serve_other(OCU_COMP_SANDBOXD, fake_sandboxd);
 	serve_other(OCU_COMP_BROKERD, fake_brokerd);
 	serve_other(OCU_COMP_EGRESSD, fake_egressd);
@@ -223,6 +225,21 @@ START_TEST(a_tier_that_is_not_permitted_gets_no_session)
 	fake_set_tier(&fx.fake, "unheard-of");
 	tick_both();
 	ck_assert_int_eq(fx_create("alice", "h3", NULL, &err), OCU_E_TIER);
+}
+END_TEST
+
+/* An address that leads to another node's sandboxd, or one without a name: its grants would be good
+ * elsewhere. */
+START_TEST(a_node_with_another_name_gets_no_session)
+{
+	other.fake.instance = "";
+	tick_both();
+	make("h1");
+	make("h2");
+	ck_assert(!fake_has(&other.fake, "control.Start"));
+	fx.fake.instance = "b";
+	tick_both();
+	ck_assert_int_eq(fx_create("alice", "h3", NULL, &err), OCU_E_UNAVAILABLE);
 }
 END_TEST
 
@@ -400,6 +417,7 @@ static void add(TCase *c)
 	tcase_add_test(c, a_cordoned_node_keeps_what_it_has);
 	tcase_add_test(c, a_failing_node_does_not_get_them_all);
 	tcase_add_test(c, a_tier_that_is_not_permitted_gets_no_session);
+	tcase_add_test(c, a_node_with_another_name_gets_no_session);
 	tcase_add_test(c, a_node_that_is_away_loses_only_its_own);
 	tcase_add_test(c, a_row_is_not_trusted_before_its_node_was_seen);
 	tcase_add_test(c, a_node_taken_out_ends_its_sessions);

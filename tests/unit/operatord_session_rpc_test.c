@@ -1,6 +1,7 @@
 /* session_rpc: what the gateway may ask, and that it may ask nothing else. */
 #include "tests/unit/operatord_fixture.h"
 
+#include "operatord/pace.h"
 #include "proto/denylist.pb-c.h"
 
 static struct ocu_error err;
@@ -49,6 +50,60 @@ START_TEST(create_starts_in_order_and_audits_first)
 	ck_assert(!again.created);
 	ck_assert_str_eq(again.session_id, made.session_id);
 	ck_assert_uint_eq(fake_count(&fx.fake, "control.Start"), 1);
+}
+END_TEST
+
+/* A caller who ends each session before the next is within every limit on live ones. shows: NFR-SEC-46 (in
+ * part) */
+START_TEST(a_caller_starts_only_so_many_a_minute)
+{
+	struct fx_created made;
+	unsigned started = 0;
+	char hint[16];
+
+	pace_free(fx.c.pace);
+	fx.c.pace = pace_new(3);
+	for (int i = 0; i < 12; i++) {
+		snprintf(hint, sizeof hint, "churn%d", i);
+		int rc = fx_create("mallory", hint, &made, &err);
+		if (rc == 0) {
+			started++;
+			ck_assert_int_eq(fx_destroy("mallory", made.session_id, "", &err), 0);
+		} else {
+			ck_assert_int_eq(rc, OCU_E_RATE);
+		}
+	}
+	/* Another one for every twenty seconds this took. */
+	ck_assert_uint_ge(started, 3);
+	ck_assert_uint_lt(started, 12);
+	ck_assert(fake_has(&fx.fake, "audit session.create!"));
+	/* Nobody else waits for that, and one that runs is found as before. */
+	ck_assert_int_eq(fx_create("alice", "h", &made, &err), 0);
+	ck_assert_int_eq(fx_create("alice", "h", &made, &err), 0);
+	ck_assert(!made.created);
+}
+END_TEST
+
+START_TEST(pace_is_kept_on_the_given_clock)
+{
+	struct pace *p = pace_new(2);
+	char caller[16];
+
+	ck_assert_int_eq(pace_take(p, "a", 1000, &err), 0);
+	ck_assert_int_eq(pace_take(p, "a", 1000, &err), 0);
+	ck_assert_int_eq(pace_take(p, "a", 1000, &err), OCU_E_RATE);
+	ck_assert_int_eq(pace_take(p, "b", 1000, &err), 0);
+	ck_assert_int_eq(pace_take(p, "a", 30999, &err), OCU_E_RATE);
+	ck_assert_int_eq(pace_take(p, "a", 31000, &err), 0);
+	ck_assert_int_eq(pace_take(p, "a", 31000, &err), OCU_E_RATE);
+	/* A crowd pushes out the oldest, and nobody who was there lately. */
+	for (int i = 0; i < 2000; i++) {
+		snprintf(caller, sizeof caller, "crowd%d", i);
+		ck_assert_int_eq(pace_take(p, caller, 31001 + (uint64_t)i, &err), 0);
+		if (i % 500 == 0)
+			ck_assert_int_eq(pace_take(p, "a", 31001 + (uint64_t)i, &err), OCU_E_RATE);
+	}
+	pace_free(p);
 }
 END_TEST
 
@@ -300,6 +355,8 @@ END_TEST
 static void add(TCase *c)
 {
 	tcase_add_test(c, create_starts_in_order_and_audits_first);
+	tcase_add_test(c, a_caller_starts_only_so_many_a_minute);
+	tcase_add_test(c, pace_is_kept_on_the_given_clock);
 	tcase_add_test(c, creates_of_one_pair_at_once_give_one_session);
 	tcase_add_test(c, quota_is_kept_and_given_back);
 	tcase_add_test(c, a_failed_start_is_taken_back_in_order);
