@@ -1,5 +1,5 @@
 """A deployment of one node to which a second one is added and taken away again, its rendered pods running all the while, each node in a
-network of its own. Shows: NFR-REL-09, NFR-FLEX-09, NFR-SEC-16."""
+network of its own. Shows: NFR-FLEX-13, NFR-FLEX-09."""
 import base64
 import http.client
 import json

@@ -1,5 +1,5 @@
 """Several nodes for sandboxes: each has objects of its own that select nothing of another's, and the first does not notice a second.
-Shows: NFR-REL-09, NFR-FLEX-09, NFR-SEC-16."""
+Shows: NFR-FLEX-13, NFR-FLEX-09."""
 import re
 import shutil
 import subprocess
