@@ -80,6 +80,7 @@ def test_each_node_has_pods_and_sockets_of_its_own(row):
             assert pod["spec"]["nodeSelector"]["kubernetes.io/hostname"] == n["hostname"]
             assert pod["metadata"]["labels"].get("ocu.local/node") == n.get("name")
             assert pod["spec"]["containers"][0]["name"] == ("sandboxd" if d == "preflight" else d)
+            assert d == "preflight" or {"name": "config", "configMap": {"name": f"{RELEASE}-{d}{suffix}"}} in pod["spec"]["volumes"]
         for d in ("brokerd", "egressd"):
             volume = next(v for v in of_kind(objects, "PersistentVolume") if v["metadata"]["name"] == f"{NAMESPACE}-{RELEASE}-handover-{d}{suffix}")
             terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]

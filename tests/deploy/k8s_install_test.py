@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from chart import BUILD, CHART, DAEMONS, ROOT, objects
+from chart import BUILD, CHART, DAEMONS, ROOT, TWO, objects
 
 sys.path.insert(0, str(ROOT / "tests/support"))
 from kube import PORT, Api, Jobs, Refused, decoded  # noqa: E402
@@ -19,6 +19,7 @@ from stack import Mcp, eventually  # noqa: E402
 NAMESPACE = "ocu-ns"
 VALUES = ["--namespace", NAMESPACE, "--set", "compute.nodes[0].hostname=worker-1", "--set", "podDisruptionBudget.enabled=false",
           "--set", "sandboxd.fuseResource="]
+SECOND = ["--set", "compute.nodes[1].hostname=worker-2", "--set", "compute.nodes[1].name=b"]
 MADE = {f"rel-{n}" for n in [*DAEMONS, "operator", "caller", "ca"]}
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -43,16 +44,15 @@ def chart(tmp_path_factory):
     return copy
 
 
-def rendered():
-    values = {"podDisruptionBudget": {"enabled": False}, "sandboxd": {"image": {"repository": "x"}, "fuseResource": ""}}
-    return objects(values)
+def rendered(**more):
+    return objects({"podDisruptionBudget": {"enabled": False}, "sandboxd": {"image": {"repository": "x"}, "fuseResource": ""}, **more})
 
 
 class Runner:
     """The jobs' containers, with the pod's service account at hand where the pod asks for it."""
 
     def __init__(self, api, tmp):
-        self.api, self.tmp, self.cluster = api, tmp, Cluster(rendered())
+        self.api, self.tmp, self.cluster = api, tmp, Cluster(rendered(compute={"nodes": TWO}))
         self.said = {}
 
     def __call__(self, job):
@@ -182,6 +182,38 @@ def test_upgrade_keeps_the_keys_and_touches_one_daemon(api, chart, jobs):
     assert keys() == held
     api.helm("rollback", "rel", "1")
     assert "threads" not in api.call("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/rel-gateway")["data"]["gateway.yaml"]
+
+
+def test_a_node_joins_and_leaves_and_the_first_one_is_not_touched(api, chart, jobs):
+    """The server takes the upgrade: nothing that cannot be changed would be."""
+    def held():
+        found = {}
+        for path in (f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims",
+                     f"/api/v1/namespaces/{NAMESPACE}/services", "/api/v1/persistentvolumes"):
+            for o in api.call("GET", path)["items"]:
+                found[path.rsplit("/", 1)[1], o["metadata"]["name"]] = (o["metadata"]["uid"], o["spec"])
+        return found
+
+    before = held()
+    jobs.seen.clear()
+    api.helm("upgrade", "rel", chart, *VALUES, *SECOND)
+    assert jobs.seen == ["rel-preflight", "rel-preflight-b"]
+    after = held()
+    assert {k: after[k] for k in before} == before
+    assert {name for kind, name in after if kind == "daemonsets"} == {f"rel-{d}{s}" for d in ("brokerd", "egressd", "sandboxd") for s in ("", "-b")}
+    api.helm("upgrade", "rel", chart, *VALUES)
+    release_protection(api)
+    left = {k for k in held() if k not in before}
+    assert left == {("persistentvolumeclaims", f"rel-{d}-b") for d in ("brokerd", "egressd", "sandboxd")}
+    # It may come back to its state.
+    api.helm("upgrade", "rel", chart, *VALUES, *SECOND)
+    back = held()
+    assert all(back[k][0] == after[k][0] for k in left)
+    api.helm("upgrade", "rel", chart, *VALUES)
+    release_protection(api)
+    for _, name in left:
+        api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims/{name}")
+    release_protection(api)
 
 
 def release_protection(api):
