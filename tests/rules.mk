@@ -34,8 +34,7 @@ support: $(SUPPORT_BIN)
 
 UNIT_WANTED := $(if $(T),$(filter %/$(T),$(UNIT_BIN)),$(UNIT_BIN))
 check-unit: $(UNIT_WANTED)  ## run the unit tests (T=name runs one)
-	@failed=; for t in $(UNIT_WANTED); do echo "  TEST  $$t"; CK_DEFAULT_TIMEOUT=300 CK_TIMEOUT_MULTIPLIER=5 $$t || failed="$$failed $$t"; done; \
-	 [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	@tests/support/two-at-a-time env CK_DEFAULT_TIMEOUT=300 CK_TIMEOUT_MULTIPLIER=5 -- $(UNIT_WANTED)
 
 fuzz-bins: $(FUZZ_BIN)
 fuzz:  ## run every fuzzer on its corpus for FUZZ_SECONDS each
@@ -63,7 +62,8 @@ sandbox-image:  ## build the sandbox image, unless this recipe has made it alrea
 	@deploy/images/build-sandbox-image $(OCU_IMAGES)
 
 check-integration: all support sandbox-image $(CLIENTS)/node_modules/.stamp  ## integration and adversary tests (T=file or -k expression in K)
-	@$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") $(if $(T),tests/integration/$(T),tests/integration)
+	@$(if $(T)$(K),$(IN_NETNS) $(PYTEST) $(if $(K),-k "$(K)") tests/integration/$(T),\
+	  tests/support/two-at-a-time $(IN_NETNS) $(PYTEST) -- tests/integration/test_*.py)
 
 .PHONY: check-debian13
 check-debian13:  ## build and run the unit tests on Debian 13, in a root made by mmdebstrap
