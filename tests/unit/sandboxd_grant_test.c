@@ -56,8 +56,8 @@ static char *make(struct ocu_signer *by, const char *claim, json_t *value)
 {
 	json_int_t now = ocu_wall_s();
 	json_t *c = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "iss", "ocu:test.local/operatord",
-	                      "aud", "ocu-exec", "sub", "alice", "sid", session, "inst", "node-1", "jti", "tok_1",
-	                      "iat", now, "exp", now + 60);
+	                      "aud", "ocu-exec", "sub", "alice", "sid", session, "inst", "node-1", "jti",
+	                      "tok_1", "iat", now, "exp", now + 60);
 	char *token = NULL;
 
 	if (claim && value)
