@@ -2,13 +2,14 @@
  * ocu-auditd: the evidence. What an attacker who owns this process gets: the records, and the key that signs
  * where they end, so a trail that was never anchored elsewhere could be written anew. Not: any way to act on
  * a session. It holds no other key, dials nobody, and no message it takes makes anything happen but a record.
- * What a collector gets is sent by another process, which has no key (forward).
+ * What a collector gets is sent by another process, which has no key (aside, forward).
  */
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "auditd/aside.h"
 #include "auditd/auditor.h"
 #include "auditd/committer.h"
 #include "auditd/conf.h"
@@ -43,7 +44,7 @@ struct auditd {
 	struct lanes lanes;
 	struct committer *committer;
 	struct own *own;
-	struct forward *forward;
+	struct aside *forward;
 	struct intake intake;
 	struct ocu_rpc_server *rpc;
 	struct auditor *auditor;
@@ -164,7 +165,7 @@ static int serve(struct auditd *a, struct ocu_error *err)
 	if (!rc && *listen)
 		rc = auditor_start(&a->auditor, &auditor, err);
 	if (!rc)
-		rc = forward_watch(a->forward, a->store, a->own, err);
+		rc = aside_watch(a->forward, a->store, a->own, err);
 	return rc ? rc : ocu_daemon_metrics(&a->d, ready, a, err);
 }
 
@@ -173,7 +174,7 @@ static void stop(struct auditd *a)
 	auditor_stop(a->auditor, DRAIN_MS);
 	ocu_rpc_server_stop(a->rpc, DRAIN_MS);
 	lifecycle(a, "auditd.stop", 2);
-	forward_stop(a->forward);
+	aside_stop(a->forward);
 	committer_stop(a->committer);
 	own_free(a->own);
 	lanes_done(&a->lanes);

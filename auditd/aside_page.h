@@ -1,0 +1,50 @@
+/* aside_page: what auditd and a process aside tell each other. Internal to aside and to what runs in one. */
+#ifndef AUDITD_ASIDE_PAGE_H
+#define AUDITD_ASIDE_PAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "libocu/err.h"
+
+#define ASIDE_TICK_MS 100
+#define ASIDE_STOP_MS 3000 /* from the request to stop until what is left is left */
+
+enum aside_state { ASIDE_TRYING, ASIDE_REACHED, ASIDE_UNREACHABLE };
+
+struct aside_page {
+	/* auditd's */
+	_Atomic uint64_t durable; /* records that are */
+	_Atomic bool stop;
+	/* the process's */
+	_Atomic uint64_t done;        /* how far it got, in its own unit */
+	_Atomic uint64_t known;       /* how far it could be; of the archive */
+	_Atomic unsigned state;       /* enum aside_state */
+	char why[OCU_ERROR_TEXT_MAX]; /* of ASIDE_UNREACHABLE; may be torn */
+};
+
+/* In the process: whether and until when to leave. Zero but for the first two is the start. */
+struct aside_life {
+	struct aside_page *page;
+	pid_t keeper;
+	uint64_t stop_ms; /* 0: nobody asked */
+};
+
+/* Asked to, or without the keeper that would end this process with auditd. */
+bool aside_leaving(struct aside_life *l);
+bool aside_out_of_time(struct aside_life *l);
+/* Memory that two processes share tells nobody that it changed: it is looked at again after a while. */
+void aside_pause(unsigned ms);
+/* The trail is there once auditd has written to it. False: leave. */
+bool aside_wait_for_trail(struct aside_life *l);
+/* Waits *ms, unless it is time to leave, and doubles it up to half a minute. */
+void aside_wait_before_retry(struct aside_life *l, unsigned *ms);
+#define ASIDE_RETRY_MS 1000 /* what *ms begins with */
+/* err: why it is unreachable, else NULL. `event` is the log's word for it. */
+void aside_say(struct aside_page *page, enum aside_state state, const char *event,
+               const struct ocu_error *err);
+
+#endif
