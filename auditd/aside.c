@@ -219,7 +219,10 @@ static void report(struct aside *a, unsigned state)
 	char why[sizeof a->page->why];
 	char action[64];
 	bool reached = state == ASIDE_REACHED;
-	snprintf(action, sizeof action, "%s.%s", a->kind->event, reached ? "reached" : "unreachable");
+	snprintf(action, sizeof action, "%s.%s", a->kind->event,
+	         reached                  ? "reached"
+	         : state == ASIDE_REFUSED ? "refused"
+	                                  : "unreachable");
 	memcpy(why, a->page->why, sizeof why);
 	why[sizeof why - 1] = '\0';
 	for (char *c = why; *c; c++)
@@ -233,7 +236,9 @@ static void report(struct aside *a, unsigned state)
 	    .resource = a->where,
 	    .actor_id = "system:auditd",
 	    .outcome = reached ? OCU_OUTCOME_SUCCESS : OCU_OUTCOME_FAILURE,
-	    .reason = reached ? 0 : OCU_E_UNAVAILABLE,
+	    .reason = reached                  ? 0
+	              : state == ASIDE_REFUSED ? OCU_E_EXISTS
+	                                       : OCU_E_UNAVAILABLE,
 	    .detail = d,
 	};
 	own_report(a->own, &ev);

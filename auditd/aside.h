@@ -20,8 +20,8 @@ struct store;
 #define ASIDE_FILES_MAX 4
 
 struct aside_kind {
-	const char *name;                       /* its folder in the state folder, and the log's word */
-	const char *event;                      /* "<event>.reached" and "<event>.unreachable" in the trail */
+	const char *name;  /* its folder in the state folder, and the log's word */
+	const char *event; /* "<event>.reached", ".unreachable" and ".refused" in the trail */
 	const char *files[ASIDE_FILES_MAX + 1]; /* options that name files it reads; ends with NULL */
 	/* Works until the page says stop. folder is the only place it may write. */
 	void (*run)(const struct ocu_daemon *d, const char *folder, struct aside_page *page);

@@ -1,5 +1,6 @@
 /* aside_life: the part of a process aside that is the same whatever it does; see aside_page.h. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "auditd/aside_page.h"
@@ -44,8 +45,10 @@ void aside_wait_before_retry(struct aside_life *l, unsigned *ms)
 void aside_say(struct aside_page *page, enum aside_state state, const char *event,
                const struct ocu_error *err)
 {
+	bool news = atomic_load(&page->state) != state || (err && strcmp(page->why, err->text) != 0);
 	if (err)
 		snprintf(page->why, sizeof page->why, "%s", err->text);
-	if (atomic_exchange(&page->state, state) != state && err)
+	atomic_store(&page->state, state);
+	if (news && err)
 		ocu_log_error(OCU_LOG_WARN, event, NULL, err);
 }

@@ -13,7 +13,8 @@
 #define ASIDE_TICK_MS 100
 #define ASIDE_STOP_MS 3000 /* from the request to stop until what is left is left */
 
-enum aside_state { ASIDE_TRYING, ASIDE_REACHED, ASIDE_UNREACHABLE };
+/* REFUSED: the other side is there, and what it holds contradicts the trail. */
+enum aside_state { ASIDE_TRYING, ASIDE_REACHED, ASIDE_UNREACHABLE, ASIDE_REFUSED };
 
 struct aside_page {
 	/* auditd's */
@@ -23,7 +24,7 @@ struct aside_page {
 	_Atomic uint64_t done;        /* how far it got, in its own unit */
 	_Atomic uint64_t known;       /* how far it could be; of the archive */
 	_Atomic unsigned state;       /* enum aside_state */
-	char why[OCU_ERROR_TEXT_MAX]; /* of ASIDE_UNREACHABLE; may be torn */
+	char why[OCU_ERROR_TEXT_MAX]; /* of the last two; may be torn */
 };
 
 /* In the process: whether and until when to leave. Zero but for the first two is the start. */
@@ -43,7 +44,7 @@ bool aside_wait_for_trail(struct aside_life *l);
 /* Waits *ms, unless it is time to leave, and doubles it up to half a minute. */
 void aside_wait_before_retry(struct aside_life *l, unsigned *ms);
 #define ASIDE_RETRY_MS 1000 /* what *ms begins with */
-/* err: why it is unreachable, else NULL. `event` is the log's word for it. */
+/* err: why, of the last two states, else NULL; logged under `event` when it is another than before. */
 void aside_say(struct aside_page *page, enum aside_state state, const char *event,
                const struct ocu_error *err);
 

@@ -27,5 +27,19 @@ const struct ocu_conf_opt auditd_options[] = {
     {"syslog_key", OCU_CONF_PATH, "", 0, 0, NULL, "PEM file of its key"},
     {"syslog_hostname", OCU_CONF_STRING, "", 0, 0, NULL, "HOSTNAME of the messages; \"\" = this host's name"},
     {"syslog_facility", OCU_CONF_INT, "13", 0, 23, NULL, "Facility of the messages; 13 is log audit"},
+    {"archive_url", OCU_CONF_STRING, "", 0, 0, NULL,
+     "https://host[:port]/bucket[/prefix] of an S3 store that gets every sealed segment as an object; \"\": "
+     "none"},
+    {"archive_region", OCU_CONF_STRING, "us-east-1", 0, 0, NULL, "Region of its signatures"},
+    {"archive_access_key", OCU_CONF_PATH, "", 0, 0, NULL,
+     "File with the access key of the bucket's credential"},
+    {"archive_secret_key", OCU_CONF_PATH, "", 0, 0, NULL, "File with its secret key"},
+    {"archive_ca", OCU_CONF_PATH, "", 0, 0, NULL,
+     "PEM file of the authorities that may have signed the store's certificate; \"\" = the system's"},
+    {"archive_lock", OCU_CONF_ENUM, "compliance", 0, 0, "compliance|governance|none",
+     "Mode of the object lock put on each object; the bucket must have been made with object lock. none: the "
+     "bucket's own rules"},
+    {"archive_days", OCU_CONF_INT, "2557", 1, 36525, NULL,
+     "Days an object is locked for, from the moment it is put; 2557 are seven years"},
     {0},
 };

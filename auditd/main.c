@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auditd/archive.h"
 #include "auditd/aside.h"
 #include "auditd/auditor.h"
 #include "auditd/committer.h"
@@ -44,7 +45,7 @@ struct auditd {
 	struct lanes lanes;
 	struct committer *committer;
 	struct own *own;
-	struct aside *forward;
+	struct aside *forward, *archive;
 	struct intake intake;
 	struct ocu_rpc_server *rpc;
 	struct auditor *auditor;
@@ -166,6 +167,8 @@ static int serve(struct auditd *a, struct ocu_error *err)
 		rc = auditor_start(&a->auditor, &auditor, err);
 	if (!rc)
 		rc = aside_watch(a->forward, a->store, a->own, err);
+	if (!rc)
+		rc = aside_watch(a->archive, a->store, a->own, err);
 	return rc ? rc : ocu_daemon_metrics(&a->d, ready, a, err);
 }
 
@@ -175,6 +178,7 @@ static void stop(struct auditd *a)
 	ocu_rpc_server_stop(a->rpc, DRAIN_MS);
 	lifecycle(a, "auditd.stop", 2);
 	aside_stop(a->forward);
+	aside_stop(a->archive);
 	committer_stop(a->committer);
 	own_free(a->own);
 	lanes_done(&a->lanes);
@@ -183,11 +187,17 @@ static void stop(struct auditd *a)
 	ocu_signer_free(a->signer);
 }
 
+static int check(const struct ocu_conf *c, struct ocu_error *err)
+{
+	int rc = forward_check(c, err);
+	return rc ? rc : archive_check(c, err);
+}
+
 static const struct ocu_daemon_spec spec = {
     .component = OCU_COMP_AUDITD,
     .summary = "takes audit events from the other daemons and keeps them as a signed chain",
     .options = auditd_options,
-    .check = forward_check,
+    .check = check,
 };
 
 int main(int argc, char **argv)
@@ -198,8 +208,9 @@ int main(int argc, char **argv)
 	/* A file size limit is a full disk, not a reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
 	metrics_init();
-	if (forward_start(&a.forward, &a.d, &err) || load_keys(&a, &err) || check_keys(&a, &err) ||
-	    drop_rights(&a, &err) || open_trail(&a, &err) || serve(&a, &err))
+	if (forward_start(&a.forward, &a.d, &err) || archive_start(&a.archive, &a.d, &err) ||
+	    load_keys(&a, &err) || check_keys(&a, &err) || drop_rights(&a, &err) || open_trail(&a, &err) ||
+	    serve(&a, &err))
 		ocu_daemon_fatal(&a.d, &err);
 	lifecycle(&a, "auditd.start", 1);
 	ocu_daemon_ready(&a.d);

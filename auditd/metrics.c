@@ -8,7 +8,8 @@
 
 static struct {
 	struct ocu_counter *records, *bytes, *batches, *failures, *suppressed;
-	struct ocu_gauge *batch_records, *collector_up, *collector_behind;
+	struct ocu_gauge *batch_records, *collector_up, *collector_behind, *archive_up, *archived,
+	    *archive_behind;
 	struct ocu_histogram *sync;
 	struct ocu_counter *accepted[OCU_COMP_COUNT], *refused[OCU_COMP_COUNT], *shaped[OCU_COMP_COUNT];
 } m;
@@ -27,6 +28,11 @@ void metrics_init(void)
 	                           "1 while the collector of syslog_address is connected");
 	m.collector_behind = ocu_gauge("ocu_auditd_collector_behind_records", NULL,
 	                               "Durable records that the collector does not have yet");
+	m.archive_up = ocu_gauge("ocu_auditd_archive_reachable", NULL,
+	                         "0 while the store of archive_url takes no segment");
+	m.archived = ocu_gauge("ocu_auditd_archive_segments", NULL, "Sealed segments in the archive");
+	m.archive_behind =
+	    ocu_gauge("ocu_auditd_archive_behind_segments", NULL, "Sealed segments that are not in it yet");
 	m.sync = ocu_histogram("ocu_auditd_sync_seconds", NULL, "Duration of fdatasync");
 	for (int c = 1; c < OCU_COMP_COUNT; c++) {
 		char label[64];
@@ -91,4 +97,13 @@ void metrics_forward(bool connected, uint64_t sent, uint64_t durable)
 		return;
 	ocu_gauge_set(m.collector_up, connected);
 	ocu_gauge_set(m.collector_behind, sent < durable ? (int64_t)(durable - sent) : 0);
+}
+
+void metrics_archive(bool reached, uint64_t done, uint64_t known)
+{
+	if (!m.archive_up)
+		return;
+	ocu_gauge_set(m.archive_up, reached);
+	ocu_gauge_set(m.archived, (int64_t)done);
+	ocu_gauge_set(m.archive_behind, done < known ? (int64_t)(known - done) : 0);
 }

@@ -14,9 +14,10 @@ void metrics_failure(void); /* a batch, seal or trim that could not be written *
 void metrics_accepted(enum ocu_component c, uint64_t events);
 void metrics_refused(enum ocu_component c);
 void metrics_shaped(enum ocu_component c);
-void metrics_suppressed(uint64_t own_events);
+void metrics_suppressed(uint64_t own_events); /* counted instead of written */
 /* Of the collector: whether it is connected, and how far it is behind. */
-void metrics_forward(bool connected, uint64_t sent,
-                     uint64_t durable); /* own events that were counted instead of written */
+void metrics_forward(bool connected, uint64_t sent, uint64_t durable);
+/* Of the archive: whether its last attempt went well, segments in it, and segments that could be. */
+void metrics_archive(bool reached, uint64_t done, uint64_t known);
 
 #endif

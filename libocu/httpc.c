@@ -58,7 +58,9 @@ static int add_line(struct curl_slist **list, const char *name, const char *valu
 static int make_headers(const struct ocu_httpc_req *q, struct curl_slist **list, struct ocu_error *err)
 {
 	char bearer[HEADER_MAX];
-	int rc = add_line(list, "", "Expect:", err); /* bodies are small: no waiting for 100 Continue */
+	/* Bodies are small: no waiting for 100 Continue. A header that is only taken away would be signed all
+	 * the same. */
+	int rc = q->sigv4 ? 0 : add_line(list, "", "Expect:", err);
 
 	if (!rc && q->bearer) {
 		if (snprintf(bearer, sizeof bearer, "Bearer %s", q->bearer) >= (int)sizeof bearer)
@@ -110,6 +112,21 @@ static bool set_options(CURL *c, const struct ocu_httpc_req *q, struct curl_slis
 	       curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK && set_method(c, q);
 }
 
+static bool set_signature(CURL *c, const struct ocu_httpc_req *q)
+{
+	return !q->sigv4 || (curl_easy_setopt(c, CURLOPT_AWS_SIGV4, q->sigv4) == CURLE_OK &&
+	                     curl_easy_setopt(c, CURLOPT_USERPWD, q->sigv4_key) == CURLE_OK);
+}
+
+/* The last response's, should an interim one have had it, too. */
+static void take_header(CURL *c, const char *name, struct ocu_httpc_resp *ret)
+{
+	struct curl_header *h;
+
+	if (name && curl_easy_header(c, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK)
+		snprintf(ret->header, sizeof ret->header, "%s", h->value);
+}
+
 static int failure(CURLcode code, const struct ocu_buf *body, const char *why, struct ocu_error *err)
 {
 	if (body->failed)
@@ -132,16 +149,18 @@ static int failure(CURLcode code, const struct ocu_buf *body, const char *why, s
 static int take_response(CURL *c, struct ocu_buf *body, struct ocu_httpc_resp *ret, struct ocu_error *err)
 {
 	const char *type = NULL;
+	curl_off_t length = -1;
 	long status = 0;
 	size_t len = body->len;
 	char *text;
 
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(c, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &type);
 	text = ocu_buf_steal(body);
 	if (!text)
 		return ocu_error_set(err, OCU_E_NOMEM, "response body");
-	*ret = (struct ocu_httpc_resp){.status = (int)status, .body = text, .len = len};
+	*ret = (struct ocu_httpc_resp){.status = (int)status, .body = text, .len = len, .length = length};
 	snprintf(ret->content_type, sizeof ret->content_type, "%s", type ? type : "");
 	return 0;
 }
@@ -162,12 +181,15 @@ int ocu_httpc(const struct ocu_httpc_req *q, struct ocu_httpc_resp *ret, struct 
 	rc = make_headers(q, &headers, err);
 	if (rc)
 		return rc;
-	if (!set_options(c, q, headers, &body, why))
+	if (!set_options(c, q, headers, &body, why) || !set_signature(c, q))
 		return ocu_error_set(err, OCU_E_INTERNAL, "setting up an HTTP request: %s", why);
 	code = curl_easy_perform(c);
 	if (code != CURLE_OK)
 		return failure(code, &body, why, err);
-	return take_response(c, &body, ret, err);
+	rc = take_response(c, &body, ret, err);
+	if (!rc)
+		take_header(c, q->want_header, ret);
+	return rc;
 }
 
 void ocu_httpc_resp_done(struct ocu_httpc_resp *r)

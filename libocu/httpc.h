@@ -23,6 +23,10 @@ struct ocu_httpc_req {
 	uint32_t timeout_ms;        /* 0: 30000 */
 	size_t max_body;            /* 0: 16 MiB */
 	bool no_proxy;
+	/* AWS signature version 4: "aws:amz:<region>:<service>" and "<access key>:<secret key>"; both or
+	 * neither. */
+	const char *sigv4, *sigv4_key;
+	const char *want_header; /* name of a response header to be given; NULL: none */
 };
 
 struct ocu_httpc_resp {
@@ -30,6 +34,8 @@ struct ocu_httpc_resp {
 	char *body; /* NUL-terminated */
 	size_t len;
 	char content_type[128];
+	char header[256]; /* want_header's value, "" without one; cut when longer */
+	int64_t length;   /* Content-Length as the server said it; -1: it did not */
 };
 
 int ocu_httpc(const struct ocu_httpc_req *q, struct ocu_httpc_resp *ret, struct ocu_error *err);

@@ -24,6 +24,7 @@ struct verifier {
 	struct ocu_trail_walk walk;
 	struct ocu_trail_lines lines;
 	uint64_t last_segment;
+	bool sealed_only;
 	uint64_t generation; /* newest of the segment before */
 	struct ocu_trail_report *report;
 };
@@ -53,7 +54,7 @@ static int check_sealed(struct verifier *v, uint64_t segment, struct ocu_error *
 	int rc = segment == v->last_segment ? ocu_trail_last_segment(v->dirfd, &v->last_segment, err) : 0;
 	if (rc)
 		return rc;
-	if (segment == v->last_segment)
+	if (segment == v->last_segment && !v->sealed_only)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %" PRIu64 " is missing", segment + 1);
 	return 0;
 }
@@ -66,6 +67,8 @@ static int check_head(struct verifier *v, const struct ocu_trail_head *h, uint64
 		                     h->segment);
 	if (h->generation <= v->generation)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is older than the segment before");
+	if (!h->sealed && v->sealed_only)
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the segment is not sealed");
 	return h->sealed ? check_sealed(v, segment, err) : 0;
 }
 
@@ -188,11 +191,11 @@ static int verify_all(struct verifier *v, struct ocu_error *err)
 	return 0;
 }
 
-int ocu_trail_verify(const char *dir, const struct ocu_jwks *envelope_keys, struct ocu_trail_report *ret,
-                     struct ocu_error *err)
+static int verify(const char *dir, bool sealed_only, const struct ocu_jwks *envelope_keys,
+                  struct ocu_trail_report *ret, struct ocu_error *err)
 {
 	struct ocu_error own = {0};
-	struct verifier v = {.keys = envelope_keys, .report = ret};
+	struct verifier v = {.keys = envelope_keys, .report = ret, .sealed_only = sealed_only};
 	if (!err)
 		err = &own;
 	memset(ret, 0, sizeof *ret);
@@ -210,4 +213,16 @@ int ocu_trail_verify(const char *dir, const struct ocu_jwks *envelope_keys, stru
 	if (rc == OCU_E_CHAIN_BROKEN)
 		snprintf(ret->why, sizeof ret->why, "%.255s", err->text);
 	return rc;
+}
+
+int ocu_trail_verify(const char *dir, const struct ocu_jwks *envelope_keys, struct ocu_trail_report *ret,
+                     struct ocu_error *err)
+{
+	return verify(dir, false, envelope_keys, ret, err);
+}
+
+int ocu_trail_verify_sealed(const char *dir, const struct ocu_jwks *envelope_keys,
+                            struct ocu_trail_report *ret, struct ocu_error *err)
+{
+	return verify(dir, true, envelope_keys, ret, err);
 }

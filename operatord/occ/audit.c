@@ -108,11 +108,16 @@ int run_audit_verify(const struct args *a)
 	const char *said = "not asked";
 	int rc;
 
+	if (a->sealed && !a->dir) {
+		fputs("occ: audit verify: --sealed is for a copy: name its folder with --dir\n", stderr);
+		return OCC_USAGE;
+	}
 	if (deployment_load(&d, a->deployment, &err) || load_keys(&d, &keys, &err))
 		return show_error(a, "audit verify", &err);
 	if (!a->dir)
 		ask_live(&d, &live);
-	rc = ocu_trail_verify(a->dir ? a->dir : d.trail_dir, keys, &report, &err);
+	rc = (a->sealed ? ocu_trail_verify_sealed : ocu_trail_verify)(a->dir ? a->dir : d.trail_dir, keys,
+	                                                              &report, &err);
 	ocu_jwks_free(keys);
 	if (rc && rc != OCU_E_CHAIN_BROKEN)
 		return show_error(a, "audit verify", &err);
