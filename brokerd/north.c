@@ -79,16 +79,23 @@ static void report(const struct job *j, enum ocu_outcome outcome, int code, int 
 	evidence_report(j->broker->audit, &e);
 }
 
-int job_record(struct job *j)
+int job_commit(struct job *j, struct ocu_error *err)
 {
 	struct file_event e = event_of(j);
-	struct ocu_error err = {0};
-	if (evidence_commit(j->broker->audit, &e, &err) == 0)
+	if (evidence_commit(j->broker->audit, &e, err) == 0)
 		return 0;
 	meter_audit_refused();
-	err.code = OCU_E_AUDIT;
-	ocu_http_reply_error(j->req, &err);
+	err->code = OCU_E_AUDIT;
 	return OCU_E_AUDIT;
+}
+
+int job_record(struct job *j)
+{
+	struct ocu_error err = {0};
+	int r = job_commit(j, &err);
+	if (r < 0)
+		ocu_http_reply_error(j->req, &err);
+	return r;
 }
 
 void job_refuse(struct job *j, struct ocu_error *err)

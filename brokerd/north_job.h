@@ -35,6 +35,8 @@ struct job {
 
 /* Records that it is about to be done; on failure nothing may be done and the answer has been given. */
 int job_record(struct job *j);
+/* The same for who has something to take back first: on failure the answer is still to be given, with err. */
+int job_commit(struct job *j, struct ocu_error *err);
 /* Answers with an error and records it: denied when it was a decision, failed otherwise. */
 void job_refuse(struct job *j, struct ocu_error *err);
 /* The same for a failed system call. */

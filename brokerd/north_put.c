@@ -120,8 +120,10 @@ static void put_charged(struct job *j, struct volume *v, uint64_t size)
 		changed_or_failed(j, r);
 		return;
 	}
-	if (job_record(j) < 0) {
+	struct ocu_error err = {0};
+	if (job_commit(j, &err) < 0) {
 		take_back(v, name, size);
+		ocu_http_reply_error(j->req, &err);
 		return;
 	}
 	r = change_place(v, name, j->path, check_conditions, j, &st, &replaced);
