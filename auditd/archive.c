@@ -51,9 +51,9 @@ static int look_at(const struct run *r, uint64_t segment, int *ret_fd, struct oc
 {
 	struct ocu_trail_slots slots;
 	OCU_CLOSE int dir = ocu_trail_dir_open(r->trail_dir, err);
-	OCU_CLOSE int fd = dir < 0 ? -1 : ocu_trail_segment_open(dir, segment, err);
+	OCU_CLOSE int fd = dir < 0 ? dir : ocu_trail_segment_open(dir, segment, err);
 	if (fd < 0)
-		return err->code;
+		return fd;
 	int rc = ocu_trail_slots_peek(fd, &slots, err);
 	const struct ocu_trail_head *h = rc ? NULL : ocu_trail_slots_newest(&slots);
 	if (!rc && !h)
@@ -69,8 +69,13 @@ static int look_at(const struct run *r, uint64_t segment, int *ret_fd, struct oc
 static int last_segment(const struct run *r, uint64_t *ret, struct ocu_error *err)
 {
 	OCU_CLOSE int dir = ocu_trail_dir_open(r->trail_dir, err);
-	int rc = dir < 0 ? dir : ocu_trail_last_segment(dir, ret, err);
-	return !rc && *ret == 0 ? ocu_error_set(err, OCU_E_NOT_FOUND, "the trail has no segment") : rc;
+	if (dir < 0)
+		return dir;
+	*ret = 0;
+	int rc = ocu_trail_last_segment(dir, ret, err);
+	if (!rc && *ret == 0)
+		rc = ocu_error_set(err, OCU_E_NOT_FOUND, "the trail has no segment");
+	return rc;
 }
 
 /* The first segment names the trail; from there on the cursor tells where to go on. */

@@ -131,6 +131,7 @@ static int ask(const struct bucket *b, struct ocu_httpc_req *q, struct ocu_httpc
 	rc = ocu_httpc(q, ret, err);
 	explicit_bzero(secret, sizeof secret);
 	explicit_bzero(both, sizeof both);
+	q->sigv4 = q->sigv4_key = NULL;
 	return rc;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libocu/cleanup.h"
 #include "libocu/rpc.h"
 #include "operatord/control.h"
 #include "proto/methods.h"
@@ -193,17 +192,19 @@ void cut_all(struct control *c, const struct session *list, size_t n, const char
 	                     .trace = trace,
 	                     .cuts = ret};
 	const size_t nflows = 2 * c->nodes.n;
-	OCU_FREE struct flow *flows = calloc(nflows, sizeof *flows);
-	OCU_FREE size_t *order = calloc(n ? n : 1, sizeof *order);
+	struct flow *flows = calloc(nflows, sizeof *flows);
+	size_t *order = calloc(n ? n : 1, sizeof *order);
 	struct ocu_error failure = {0};
 	size_t at = 0;
 
 	if (!flows || !order)
 		ocu_error_set(&failure, OCU_E_NOMEM, "cut");
 	begin(c, list, n, &failure, ret);
-	if (!flows || !order)
-		return;
-	for (size_t i = 0; i < c->nodes.n; i++)
-		at += make_flows(&p, &c->nodes.list[i], n, &flows[2 * i], order + at);
-	run(&p, flows, nflows);
+	if (flows && order) {
+		for (size_t i = 0; i < c->nodes.n; i++)
+			at += make_flows(&p, &c->nodes.list[i], n, &flows[2 * i], order + at);
+		run(&p, flows, nflows);
+	}
+	free(flows);
+	free(order);
 }
