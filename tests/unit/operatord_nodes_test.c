@@ -163,7 +163,7 @@ START_TEST(sessions_are_spread_and_stay)
 	ck_assert_str_eq(two[0].url, "tls+tcp://exec.test:9301");
 	ck_assert_str_eq(two[1].url, "tls+tcp://exec-b.test:9301");
 	for (int i = 0; i < 6; i++) {
-		char hint[8];
+		char hint[24];
 		snprintf(hint, sizeof hint, "more%d", i);
 		make(hint);
 	}
@@ -206,7 +206,7 @@ START_TEST(a_failing_node_does_not_get_them_all)
 
 	fake_set_fail(&other.fake, FAKE_START, OCU_E_INTERNAL);
 	for (int i = 0; i < 6; i++) {
-		char hint[8];
+		char hint[24];
 		snprintf(hint, sizeof hint, "f%d", i);
 		failed += fx_create("alice", hint, NULL, &err) != 0;
 	}
@@ -247,7 +247,7 @@ END_TEST
 START_TEST(a_node_that_is_away_loses_only_its_own)
 {
 	struct fx_created two[2];
-	char hint[16];
+	char hint[24];
 
 	make_two(two);
 	stop_other(OCU_COMP_SANDBOXD);
@@ -369,7 +369,7 @@ START_TEST(a_silent_node_does_not_delay_the_kill_on_another)
 	enum { N = 6 };
 	struct kill_result result;
 	pthread_t t;
-	char hint[8];
+	char hint[24];
 
 	for (int i = 0; i < N; i++) {
 		snprintf(hint, sizeof hint, "k%d", i);

@@ -59,7 +59,7 @@ START_TEST(a_caller_starts_only_so_many_a_minute)
 {
 	struct fx_created made;
 	unsigned started = 0;
-	char hint[16];
+	char hint[24];
 
 	pace_free(fx.c.pace);
 	fx.c.pace = pace_new(3);
@@ -87,7 +87,7 @@ END_TEST
 START_TEST(pace_is_kept_on_the_given_clock)
 {
 	struct pace *p = pace_new(2);
-	char caller[16];
+	char caller[24];
 
 	ck_assert_int_eq(pace_take(p, "a", 1000, &err), 0);
 	ck_assert_int_eq(pace_take(p, "a", 1000, &err), 0);
