@@ -62,6 +62,8 @@ static int look_at(const struct run *r, uint64_t segment, int *ret_fd, struct oc
 	if (rc)
 		return rc;
 	*ret = *h;
+	/* auditd says it in one slot and then in the other; only then the file never changes again. */
+	ret->sealed = ocu_trail_slots_settled(&slots) && slots.head[0].sealed && slots.head[1].sealed;
 	*ret_fd = ocu_steal_fd(&fd);
 	return 0;
 }
