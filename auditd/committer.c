@@ -14,6 +14,7 @@
 #include "auditd/store.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
+#include "libocu/waiting.h"
 
 /* Requests of one batch and how it ended. */
 struct outcome {
@@ -46,22 +47,38 @@ static size_t written_size(const struct request *r)
 	return r->bytes + r->n * FRAME_MAX;
 }
 
-static struct request *take_all(struct committer *c)
+/* False when there was nothing for as long as the store may be left alone. */
+static bool wait_for_work(struct committer *c)
 {
-	pthread_mutex_lock(&c->lock);
-	while (!c->head && !c->stop) {
-		c->waiting = true;
+	uint64_t every = store_tend_every_ms(c->store);
+	struct timespec end = ocu_after_ms(every);
+	bool in_time = true;
+	c->waiting = true;
+	if (every)
+		in_time = ocu_cond_wait_until(&c->work, &c->lock, &end);
+	else
 		pthread_cond_wait(&c->work, &c->lock);
-		c->waiting = false;
-	}
+	c->waiting = false;
+	return in_time;
+}
+
+/* True with what is ready, which may be nothing; false once nothing will be. */
+static bool take_all(struct committer *c, struct request **ret)
+{
+	bool in_time = true;
+	pthread_mutex_lock(&c->lock);
+	while (!c->head && !c->stop && in_time)
+		in_time = wait_for_work(c);
 	struct request *all = c->head;
+	bool more = all || !c->stop;
 	c->head = NULL;
 	c->tail = &c->head;
 	c->ready_bytes = 0;
 	c->own = 0;
 	pthread_cond_broadcast(&c->space);
 	pthread_mutex_unlock(&c->lock);
-	return all;
+	*ret = all;
+	return more;
 }
 
 static void set_healthy(struct committer *c, const struct ocu_error *err)
@@ -206,13 +223,24 @@ static struct request *commit_some(struct committer *c, struct request *list)
 	return rest;
 }
 
+/* What fails here will fail the next batch as well, or be well again by then. */
+static void tend(struct committer *c)
+{
+	struct ocu_error err = {0};
+	if (store_tend(c->store, &err))
+		ocu_log_error(OCU_LOG_WARN, "trail.tend_failed", NULL, &err);
+}
+
 static void *write_batches(void *arg)
 {
 	struct committer *c = arg;
 	struct request *list;
-	while ((list = take_all(c)))
+	while (take_all(c, &list)) {
+		if (!list)
+			tend(c);
 		while (list)
 			list = commit_some(c, list);
+	}
 	pthread_mutex_lock(&c->lock);
 	c->written = true;
 	pthread_cond_signal(&c->answers);
@@ -239,7 +267,7 @@ int committer_start(struct committer **ret, struct store *store, struct ocu_erro
 	c->healthy = true;
 	pthread_mutex_init(&c->lock, NULL);
 	c->over_tail = &c->over;
-	pthread_cond_init(&c->work, NULL);
+	ocu_cond_init(&c->work);
 	pthread_cond_init(&c->space, NULL);
 	pthread_cond_init(&c->answers, NULL);
 	int rc = pthread_create(&c->answerer, NULL, answer, c);

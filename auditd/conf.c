@@ -11,6 +11,9 @@ const struct ocu_conf_opt auditd_options[] = {
      "HTTPS address of the read-only auditor interface; \"\" turns it off"},
     {"segment_size", OCU_CONF_SIZE, "64MiB", 64 << 10, INT64_C(4) << 30, NULL,
      "A segment file that has reached this size is followed by a new one"},
+    {"segment_age", OCU_CONF_DURATION, "24h", 0, INT64_C(366) * 86400000, NULL,
+     "One that is older than this and holds records is, too, so that it is sealed and archived; 0s: by size "
+     "alone"},
     {"preallocate", OCU_CONF_SIZE, "256KiB", 0, 4 << 20, NULL,
      "Zeros written ahead of the records at a time, which halves the cost of a sync; 0 writes none"},
     {"source_queue", OCU_CONF_SIZE, "16MiB", 64 << 10, 256 << 20, NULL,

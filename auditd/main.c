@@ -102,6 +102,7 @@ static int open_trail(struct auditd *a, struct ocu_error *err)
 	    .signer = a->signer,
 	    .keys = a->envelope_keys,
 	    .segment_size = (uint64_t)ocu_conf_int(a->d.conf, "segment_size"),
+	    .segment_age_ms = ocu_conf_ms(a->d.conf, "segment_age"),
 	    .preallocate = (size_t)ocu_conf_int(a->d.conf, "preallocate"),
 	};
 	int rc = store_open(&a->store, &o, err);

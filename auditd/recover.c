@@ -39,6 +39,10 @@ static int walk_to(struct recovery *r, int fd, const struct ocu_trail_head *h, s
 		             : ocu_trail_walk_record(&r->walk, line, len, err);
 		if (rc)
 			break;
+		if (opening) {
+			memcpy(r->since, r->walk.time, sizeof r->since);
+			r->before = r->walk.number;
+		}
 		opening = false;
 	}
 	ocu_trail_lines_done(&lines);

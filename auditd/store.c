@@ -22,11 +22,15 @@
 #define GENERATION_GAP 8
 /* What one large batch left allocated is given back when it is over this. */
 #define BATCH_KEEP (2u << 20)
+/* How late a segment's age may be noticed. */
+#define TEND_MS 60000
 
 struct store {
 	int dirfd;
 	struct store_opts opts;
-	bool opened; /* the segment's end is established */
+	bool opened;     /* the segment's end is established */
+	char since[32];  /* when the segment was made */
+	uint64_t before; /* records in the segments before it */
 	struct chain chain;
 	struct segment segment;
 	struct notices notices;
@@ -92,6 +96,8 @@ static int rotate(struct store *s, struct ocu_error *err)
 		metrics_failure();
 	segment_done(&s->segment);
 	s->segment = next;
+	memcpy(s->since, next.head.time, sizeof s->since);
+	s->before = next.head.number;
 	s->chain.at.segment = next.head.segment;
 	s->chain.at.last = last;
 	chain_commit(&s->chain);
@@ -111,6 +117,7 @@ static int begin_trail(struct store *s, struct ocu_error *err)
 	rc = open_segment(s, &s->segment, 1, 1, &last, err);
 	if (rc)
 		return rc;
+	memcpy(s->since, s->segment.head.time, sizeof s->since);
 	s->chain.at.segment = 1;
 	s->chain.at.last = last;
 	chain_commit(&s->chain);
@@ -125,6 +132,8 @@ static int continue_trail(struct store *s, struct recovery *r, struct ocu_error 
 		return rc;
 	if (r->torn)
 		notice_recovered(&s->notices, r);
+	memcpy(s->since, r->since, sizeof s->since);
+	s->before = r->before;
 	chain_init(&s->chain, &r->walk);
 	return 0;
 }
@@ -202,15 +211,44 @@ static int add_notices(struct store *s, struct ocu_error *err)
 	return 0;
 }
 
+/* RFC 3339 in UTC with a fixed width orders as text. */
+static bool due(const struct store *s)
+{
+	char oldest[32];
+	if (s->segment.head.end >= s->opts.segment_size)
+		return true;
+	if (!s->opts.segment_age_ms || s->segment.head.number == s->before)
+		return false;
+	ocu_time_rfc3339(ocu_wall_ms() - s->opts.segment_age_ms, oldest);
+	return strcmp(s->since, oldest) <= 0;
+}
+
+static int tend(struct store *s, struct ocu_error *err)
+{
+	int rc = s->segment.dirty ? segment_repair(&s->segment, err) : 0;
+	return rc || !due(s) ? rc : rotate(s, err);
+}
+
+int store_tend(struct store *s, struct ocu_error *err)
+{
+	int rc = tend(s, err);
+	if (rc)
+		metrics_failure();
+	return rc;
+}
+
+uint64_t store_tend_every_ms(const struct store *s)
+{
+	return s->opts.segment_age_ms < TEND_MS ? (uint64_t)s->opts.segment_age_ms : TEND_MS;
+}
+
 int store_begin(struct store *s, struct ocu_error *err)
 {
 	if (s->batch.cap > BATCH_KEEP)
 		ocu_buf_done(&s->batch);
 	ocu_buf_reset(&s->batch);
 	s->batch_records = 0;
-	int rc = s->segment.dirty ? segment_repair(&s->segment, err) : 0;
-	if (!rc && s->segment.head.end >= s->opts.segment_size)
-		rc = rotate(s, err);
+	int rc = tend(s, err);
 	if (!rc)
 		notices_resume(&s->notices);
 	if (!rc)

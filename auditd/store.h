@@ -27,6 +27,7 @@ struct store_opts {
 	const struct ocu_signer *signer;
 	const struct ocu_jwks *keys; /* verifies heads signed before, also by an earlier key */
 	uint64_t segment_size;
+	int64_t segment_age_ms; /* 0: by size alone */
 	size_t preallocate;
 };
 
@@ -45,6 +46,11 @@ struct store_head {
 int store_open(struct store **ret, const struct store_opts *o, struct ocu_error *err);
 /* Cuts the preallocation off and closes. */
 void store_close(struct store *s);
+
+/* Between batches: gives a segment that is full, or holds records and is too old, its successor; so that what
+ * a quiet trail holds is sealed as well. To be called every store_tend_every_ms(), unless that is 0. */
+int store_tend(struct store *s, struct ocu_error *err);
+uint64_t store_tend_every_ms(const struct store *s);
 
 /* A batch: begin (repairs, rotates, adds pending notices), any number of adds, commit. A failure of begin or
  * commit drops the batch: OCU_E_NO_SPACE or OCU_E_IO, and is remembered as a notice for when writing works

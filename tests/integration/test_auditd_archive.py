@@ -58,6 +58,14 @@ def archived(a, store, bucket):
     return {k: store.get(bucket, k) for k in eventually(complete, timeout=90, every=0.2)}
 
 
+def test_a_quiet_trail_is_archived_by_age(authority, store):
+    store.bucket("quiet")
+    with auditd(authority, "quiet", segment_size="64MiB", segment_age="2s") as a:
+        assert a.append(raw(resource="a quiet word"))[0] == 0
+        eventually(lambda: any(b"a quiet word" in store.get("quiet", k) for k in store.keys("quiet")), timeout=60, every=0.2)
+        a.must_verify()
+
+
 def test_every_sealed_segment_and_what_it_is_worth(authority, store, tmp_path):
     store.bucket("whole")
     with auditd(authority, "whole/evidence", archive_days="30") as a:

@@ -83,6 +83,44 @@ START_TEST(test_rotation)
 }
 END_TEST
 
+/* By age: also when nothing more is written, also counted over a restart, never one without a record. */
+START_TEST(test_rotation_by_age)
+{
+	f.opts.segment_age_ms = 300;
+	af_must_open(&f);
+	ck_assert_uint_eq(store_tend_every_ms(f.store), 300);
+	af_must_batch(&f, "gateway", 1);
+	af_close(&f);
+	usleep(350000);
+	af_must_open(&f);
+	ck_assert_int_eq(store_tend(f.store, NULL), 0);
+	af_must_verify(&f, &rep);
+	ck_assert_uint_eq(rep.segments, 2);
+	ck_assert_uint_eq(rep.records, 2);
+	usleep(350000);
+	ck_assert_int_eq(store_tend(f.store, NULL), 0);
+	af_close(&f);
+	af_must_open(&f);
+	ck_assert_int_eq(store_tend(f.store, NULL), 0);
+	af_must_batch(&f, "gateway", 1); /* into the empty one, however old */
+	af_must_verify(&f, &rep);
+	ck_assert_uint_eq(rep.segments, 2);
+	af_must_batch(&f, "gateway", 1); /* which is old with a record in it */
+	af_must_verify(&f, &rep);
+	ck_assert_uint_eq(rep.segments, 3);
+	ck_assert_uint_eq(rep.records, 4);
+	f.opts.segment_age_ms = 0;
+	af_close(&f);
+	usleep(350000);
+	af_must_open(&f);
+	ck_assert_uint_eq(store_tend_every_ms(f.store), 0);
+	af_must_batch(&f, "gateway", 1);
+	ck_assert_int_eq(store_tend(f.store, NULL), 0);
+	af_must_verify(&f, &rep);
+	ck_assert_uint_eq(rep.segments, 3);
+}
+END_TEST
+
 /* Stopped after a new segment was made and before the one before was sealed. */
 START_TEST(test_unsealed_segment_is_sealed_at_start)
 {
@@ -472,6 +510,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_restarts);
 	tcase_add_test(tc, test_close_trims);
 	tcase_add_test(tc, test_rotation);
+	tcase_add_test(tc, test_rotation_by_age);
 	tcase_add_test(tc, test_unsealed_segment_is_sealed_at_start);
 	tcase_add_test(tc, test_time_floor);
 	tcase_add_test(tc, test_killed_at_every_byte);
