@@ -1,6 +1,8 @@
-"""The profile `full`: callers of an identity provider, and a collector that has the whole trail.
+"""The profile `full`: callers of an identity provider, a collector that has the whole trail, a store that keeps it.
 shows: NFR-FLEX-07, NFR-MAINT-AUDIT-SCHEMA (in part)"""
 import json
+import re
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +17,7 @@ from test_compose_walls import OUTSIDE, inside, reachable
 @pytest.fixture(scope="module")
 def full(docker, upstream):
     run([ROOT / "deploy/full/build-full-image"], env=docker.env, timeout=1500)
-    with Project(docker, upstream, options=("--env-file", "full.env")) as p:
+    with Project(docker, upstream, options=("--env-file", "full.env"), OCU_SEGMENT_AGE="3s") as p:
         yield p
 
 
@@ -74,16 +76,83 @@ def test_a_collector_that_restarts_lacks_nothing(full):
     eventually(lambda: wanted <= {json.loads(m["event"])["trace_id"] for m in collected(full)}, timeout=120, every=1)
 
 
-@pytest.mark.parametrize("service", ["idp", "syslog"])
+def s3(full, user, method, path="", *args):
+    """(status, body), as a client of the store that shows the credential of that user."""
+    script = ('curl -sS --cacert /store/ca.pem --aws-sigv4 aws:amz:us-east-1:s3 -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" -w "\\n%{http_code}" '
+              f'--user "$(cat /store/{user}.access):$(cat /store/{user}.secret)" -X "$@"')
+    out = full.compose("exec", "-T", "store", "sh", "-c", script, "sh", method, *args, f"https://store:7443/ocu-trail{path}", stdin=subprocess.DEVNULL)
+    body, status = out.rsplit("\n", 1)
+    return int(status), body
+
+
+def names(full):
+    status, body = s3(full, "owner", "GET")
+    assert status == 200, body
+    return re.findall("<Key>([^<]+)</Key>", body)
+
+
+def sealed(full):
+    """Segments that will never change again."""
+    return sorted(full.volume("trail").glob("0*.jsonl"))[:-1]
+
+
+def archived(full):
+    """Waits until a segment more than there was is archived, with all before it; its path in the trail and its key in the bucket."""
+    before = len(sealed(full))
+    Mcp("127.0.0.1", 8080, token(full), chat="archived").bash("echo archived")
+    eventually(lambda: len(sealed(full)) > before, timeout=60, every=0.5)
+    path = sealed(full)[-1]
+    eventually(lambda: len(names(full)) >= len(sealed(full)), timeout=120, every=1)
+    [key] = [k for k in names(full) if k.endswith("/" + path.name)]
+    return path, key
+
+
+def test_the_store_has_every_sealed_segment(full):
+    path, key = archived(full)
+    status, body = s3(full, "owner", "GET", "/" + key)
+    assert status == 200 and body == path.read_text()
+
+
+def test_nobody_removes_what_is_locked(full):
+    path, key = archived(full)
+    status, versions = s3(full, "owner", "GET", f"?versions=&prefix={key}")
+    [version] = re.findall("<VersionId>([^<]+)</VersionId>", versions)
+    assert status == 200
+    for user in ("auditd", "owner"):
+        assert s3(full, user, "DELETE", f"/{key}?versionId={version}")[0] == 403
+    # auditd's own credential, stolen, cannot even hide it, nor loosen the bucket.
+    assert s3(full, "auditd", "DELETE", "/" + key)[0] == 403
+    assert s3(full, "auditd", "DELETE", "?policy=")[0] == 403
+    assert s3(full, "auditd", "PUT", "?object-lock=", "-d", "<ObjectLockConfiguration/>")[0] == 403
+    assert s3(full, "owner", "GET", "/" + key) == (200, path.read_text())
+
+
+def test_a_store_that_is_killed_keeps_what_it_took(full):
+    _, key = archived(full)
+    full.docker("kill", full.container("store"))
+    m = Mcp("127.0.0.1", 8080, token(full), chat="without")
+    assert m.bash("echo meanwhile") == "meanwhile\n"
+    eventually(lambda: full.events(action="archive.unreachable"), timeout=90, every=1)
+    full.compose("start", "store")
+    eventually(lambda: full.log("store").count("store: ready") == 2, timeout=120, every=1)
+    assert key in names(full)
+    archived(full)
+
+
+HELD = {"idp": {"idp"}, "syslog": {"collector", "collected"}, "store": {"store", "stored"}}
+ON = {"idp": "idp", "syslog": "collector", "store": "archive"}
+
+
+@pytest.mark.parametrize("service", HELD)
 def test_the_servers_hold_nothing_of_ocu(full, service):
     c = full.inspect(service)
     host = c["HostConfig"]
     assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"] and not host["Privileged"]
-    names = {m["Name"].split("_", 1)[1] for m in c["Mounts"] if m["Type"] == "volume"}
-    assert names == ({"idp"} if service == "idp" else {"collector", "collected"})
+    held = {m["Name"].split("_", 1)[1] for m in c["Mounts"] if m["Type"] == "volume"}
+    assert held == HELD[service]
     networks = {n.split("_", 1)[1] for n in c["NetworkSettings"]["Networks"]}
-    assert networks == ({"idp"} if service == "idp" else {"collector"})
-    if service == "syslog":
+    assert networks == {ON[service]}
+    if service != "idp":
         assert c["HostConfig"]["PortBindings"] in (None, {})
-    # Neither has a way out.
+    # None has a way out.
     assert inside(full.pid(service), reachable, [OUTSIDE]) == []
