@@ -36,9 +36,11 @@ MATRIX = {
                       "config": {"egress_rung": "passthrough", "egress_allow": [{"host": "example.com", "ports": [443]}], "memory": "512MiB"}},
         "sandboxd": {"image": {"repository": "ocu/sandboxd"}, "seccompProfile": "profiles/ocu.json", "config": {"runtime": "crun"}},
         "collector": {"address": "siem.bank.example:6514", "secret": "siem", "clientCertificate": True, "peers": [{"ipBlock": {"cidr": "10.9.0.0/16"}}]},
+        "archive": {"url": "https://s3.bank.example:7443/trail/ocu", "secret": "archive", "peers": [{"ipBlock": {"cidr": "10.8.0.0/16"}}]},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True},
     },
-    "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}}},
+    "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}},
+                     "archive": {"url": "https://s3.bank.example/trail", "secret": "archive", "lock": "governance", "days": 30, "peers": PEER}},
     "existing": {"pki": {"source": "existing", "prefix": "kept"}, "preflight": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "device": {"sandboxd": {"image": {"repository": "ocu/sandboxd"}, "fuseResource": ""}},
     # The second row is what "device" becomes when a node joins it.

@@ -77,6 +77,12 @@ def test_the_validation_does_refuse():
     ({"collector": {"address": "siem:6514", "secret": "siem"}}, "collector.peers"),
     ({"collector": {"address": "siem"}}, "collector.address"),
     ({"auditd": {"image": {"repository": "x"}, "config": {"syslog_address": "siem:6514"}}}, "syslog_address is not allowed"),
+    ({"archive": {"url": "https://s3/trail", "peers": chart.PEER}}, "archive.secret"),
+    ({"archive": {"url": "https://s3/trail", "secret": "s3"}}, "archive.peers"),
+    ({"archive": {"url": "http://s3/trail"}}, "archive.url"),
+    ({"archive": {"url": "https://s3/"}}, "archive.url"),
+    ({"archive": {"lock": "forever"}}, "archive.lock"),
+    ({"auditd": {"image": {"repository": "x"}, "config": {"archive_url": "https://s3/trail"}}}, "archive_url is not allowed"),
 ])
 def test_values_that_are_wrong_are_refused(values, says):
     p = template(values, check=False)
@@ -232,12 +238,13 @@ def test_each_daemon_gets_its_own_keys_and_no_others(row):
     for name, pod in pods(objects).items():
         got = secrets_of(pod)
         if name in parts(row):
-            collector = MATRIX[row].get("collector") if name == "auditd" else None
+            collector, archive = (MATRIX[row].get(k) if name == "auditd" else None for k in ("collector", "archive"))
             tls = {"ca.crt", "tls.crt", "tls.key"}
             manager = MATRIX[row].get("pki", {}).get("source") == "certManager"
             # One secret a daemon, whichever node it is on; cert-manager's is the part's own.
             assert got == {f"{prefix}-{daemon(name)}": {"token.key"} | OWN.get(name, set()) | (set() if manager else {"cert.pem", "key.pem"}),
-                           **({f"{full}-{name}-tls": tls} if manager else {}), **({collector["secret"]: tls} if collector else {})}
+                           **({f"{full}-{name}-tls": tls} if manager else {}), **({collector["secret"]: tls} if collector else {}),
+                           **({archive["secret"]: {"ca.crt", "access-key", "secret-key"}} if archive else {})}
         else:
             assert got == ({f"{prefix}-caller": {"caller.token"}} if name == "test" else {})
     # The CA's key and the operator's are in no pod at all; no object of the chart holds key material.

@@ -108,6 +108,8 @@ def test_faces_are_open_to_who_is_named_and_nobody_else():
     assert {(e.name, n) for e in ends.values() for n in PORTS if reaches(policies, office, e, n)} == {("operatord", 9443), ("operatord", 9444)}
     siem = Endpoint("siem", address="10.9.1.1")
     assert {(e.name, n) for e in ends.values() for n in PORTS if e.name != "keys" and reaches(policies, e, siem, n)} == {("auditd", 6514)}
+    bucket = Endpoint("bucket", address="10.8.1.1")
+    assert {(e.name, n) for e in ends.values() for n in {7443, *PORTS} if e.name != "keys" and reaches(policies, e, bucket, n)} == {("auditd", 7443)}
     # Only the edge goes out, and not to what is inside.
     abroad = {pair for pair in out if pair[1] not in ("dns",) and pair[0] != "keys"}
     assert abroad == {("egressd", "internet")}

@@ -18,6 +18,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with $r.Values.archive -}}
+{{- if .url -}}
+{{- $own = merge $own (dict "archive_url" .url "archive_region" .region "archive_ca" "/etc/ocu/archive/ca.crt" "archive_access_key" "/etc/ocu/archive/access-key" "archive_secret_key" "/etc/ocu/archive/secret-key" "archive_lock" .lock "archive_days" .days) -}}
+{{- end -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $own "audit_url" $url.audit -}}
 {{- end -}}

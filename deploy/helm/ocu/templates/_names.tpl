@@ -90,6 +90,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and .address (not .secret) }}{{ fail "collector.address is set: name the secret with the collector's ca.crt in collector.secret; there is no syslog without TLS" }}{{ end -}}
 {{- if and .address (not .peers) }}{{ fail "collector.address is set: say in collector.peers where the collector is; auditd may connect to nothing else" }}{{ end -}}
 {{- end -}}
+{{- with .Values.archive -}}
+{{- if and .url (not .secret) }}{{ fail "archive.url is set: name the secret with access-key, secret-key and the store's ca.crt in archive.secret" }}{{ end -}}
+{{- if and .url (not .peers) }}{{ fail "archive.url is set: say in archive.peers where the store is; auditd may connect to nothing else" }}{{ end -}}
+{{- end -}}
 {{- $sizes := dict "fullname" $full "pki.prefix" (include "ocu.pki" .) -}}
 {{- range $what, $name := $sizes }}{{ if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}{{ fail (printf "%s is %q: lower-case letters, digits and dashes, beginning with a letter" $what $name) }}{{ end }}{{ end -}}
 {{- end }}

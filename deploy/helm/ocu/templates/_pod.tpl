@@ -148,6 +148,9 @@ spec:
         {{- if and (eq .name "auditd") .root.Values.collector.address }}
         - {name: collector, mountPath: /etc/ocu/collector, readOnly: true}
         {{- end }}
+        {{- if and (eq .name "auditd") .root.Values.archive.url }}
+        - {name: archive, mountPath: /etc/ocu/archive, readOnly: true}
+        {{- end }}
         {{- if has .name (list "brokerd" "egressd") }}
         - {name: handover-{{ .name }}, mountPath: /run/ocu/handover/{{ .name }}}
         {{- end }}
@@ -169,6 +172,16 @@ spec:
           - {key: tls.crt, path: tls.crt}
           - {key: tls.key, path: tls.key}
           {{- end }}
+    {{- end }}
+    {{- if and (eq .name "auditd") .root.Values.archive.url }}
+    - name: archive
+      secret:
+        secretName: {{ .root.Values.archive.secret }}
+        defaultMode: 0400
+        items:
+          - {key: ca.crt, path: ca.crt}
+          - {key: access-key, path: access-key}
+          - {key: secret-key, path: secret-key}
     {{- end }}
     {{- if eq .where "compute" }}
     - name: state
