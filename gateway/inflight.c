@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/routes.h"
 #include "libocu/clock.h"
 #include "libocu/metrics.h"
 #include "libocu/waiting.h"
@@ -110,22 +111,22 @@ unsigned inflight_count(struct inflight *f, const char *caller)
 }
 
 void inflight_find(struct inflight *f, const struct exchange *who, const json_t *id,
-                   void (*found)(struct call *c))
+                   void (*found)(struct call *c, void *arg), void *arg)
 {
 	pthread_mutex_lock(&f->lock);
 	for (struct call *c = f->first; c; c = c->next)
 		if (strcmp(c->ex->caller.sub, who->caller.sub) == 0 && strcmp(c->ex->hint, who->hint) == 0 &&
 		    json_equal(c->id, id))
-			found(c);
+			found(c, arg);
 	pthread_mutex_unlock(&f->lock);
 }
 
-bool inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant)
+bool inflight_routed(struct inflight *f, struct call *c, const struct route *route)
 {
 	pthread_mutex_lock(&f->lock);
 	bool wanted = !c->cancelled;
-	snprintf(c->url, sizeof c->url, "%s", url);
-	snprintf(c->grant, sizeof c->grant, "%s", grant);
+	snprintf(c->session, sizeof c->session, "%s", route->session_id);
+	snprintf(c->url, sizeof c->url, "%s", route->url);
 	pthread_mutex_unlock(&f->lock);
 	return wanted;
 }

@@ -7,6 +7,8 @@
 
 #include "gateway/exchange.h"
 
+struct route;
+
 int inflight_new(struct inflight **ret, struct ocu_error *err);
 void inflight_free(struct inflight *f); /* stops the progress thread; call when no call is under way */
 void inflight_add(struct inflight *f, struct call *c);
@@ -14,11 +16,11 @@ void inflight_remove(struct inflight *f, struct call *c);
 /* How many calls this caller has under way. */
 unsigned inflight_count(struct inflight *f, const char *caller);
 /* Runs found() for each call of this caller and MCP session or chat with this JSON-RPC id, under the lock, so
- * that the call cannot be freed meanwhile; found() must not answer it. */
+ * that the call cannot be freed meanwhile; found() must not answer it, nor wait for anything. */
 void inflight_find(struct inflight *f, const struct exchange *who, const json_t *id,
-                   void (*found)(struct call *c));
-/* The call goes to a sandboxd under this grant; readable by found(). False, and the call is not to be sent,
- * when it was cancelled on the way. */
-bool inflight_routed(struct inflight *f, struct call *c, const char *url, const char *grant);
+                   void (*found)(struct call *c, void *arg), void *arg);
+/* The call goes to this session; that and where it is are readable by found(). False, and the call is not to
+ * be sent, when it was cancelled on the way. */
+bool inflight_routed(struct inflight *f, struct call *c, const struct route *route);
 
 #endif

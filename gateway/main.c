@@ -109,6 +109,9 @@ static int serve(struct gateway *g, struct ocu_error *err)
 static void stop(struct gateway *g)
 {
 	ocu_httpd_stop(g->http, DRAIN_MS);
+	/* A route leads to a call to a sandbox, and such a call's failure to the next route: no route comes
+	 * any more, then nothing runs. */
+	ocu_rpc_client_end(g->operatord);
 	sandboxes_free(g->sandboxes);
 	ocu_rpc_client_free(g->operatord);
 	inflight_free(g->inflight);

@@ -158,7 +158,7 @@ static void notification(struct exchange *ex, const char *method, const json_t *
 {
 	const json_t *id = json_object_get(params, "requestId");
 	if (strcmp(method, "notifications/cancelled") == 0 && (json_is_string(id) || json_is_integer(id)))
-		inflight_find(ex->g->inflight, ex, id, tool_cancel);
+		tool_cancel(ex, id);
 }
 
 static void invalid(struct exchange *ex, const char *why)

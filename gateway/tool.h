@@ -39,9 +39,9 @@ void tool_call(struct call *c, const struct tool *t, const json_t *args);
 /* For request(): sends and answers the call with the rendered reply. extra_ms is added to the usual deadline.
  */
 void tool_send(struct call *c, const ProtobufCMessage *request, uint32_t extra_ms);
-/* For inflight_find(): ends the call's work in the sandbox, or keeps it from beginning; the call itself is
- * answered on its own way. */
-void tool_cancel(struct call *c);
+/* Ends the work of the calls with this JSON-RPC id, of the exchange's caller and MCP session or chat, or
+ * keeps it from beginning; the calls themselves are answered on their own way. */
+void tool_cancel(struct exchange *ex, const json_t *id);
 
 /* tool_bash.c, tool_files.c */
 extern const struct tool tool_bash, tool_view, tool_create_file, tool_str_replace;

@@ -78,8 +78,9 @@ static void answer_failure(struct call *c, const struct ocu_error *err)
 /* What a client needs to find the session's files and the trail of this call. */
 static void render_meta(struct ocu_buf *b, const struct call *c)
 {
-	ocu_buf_printf(b, ",\"_meta\":{\"ocu/filesystem_id\":\"%s\",\"ocu/correlation_id\":\"%s\"",
-	               c->filesystem_id, c->trace);
+	ocu_buf_puts(b, ",\"_meta\":{\"ocu/filesystem_id\":");
+	ocu_buf_json_string(b, c->filesystem_id, strlen(c->filesystem_id));
+	ocu_buf_printf(b, ",\"ocu/correlation_id\":\"%s\"", c->trace);
 	if (c->files_url[0]) {
 		ocu_buf_printf(b, ",\"ocu/files_url\":");
 		ocu_buf_json_string(b, c->files_url, strlen(c->files_url));
@@ -143,10 +144,10 @@ static void routed(void *arg, const struct route *route, const struct ocu_error 
 		call_error(c, err->code == OCU_E_NOT_FOUND ? OCU_E_SESSION_GONE : err->code, NULL);
 		return;
 	}
-	snprintf(c->session, sizeof c->session, "%s", route->session_id);
 	snprintf(c->filesystem_id, sizeof c->filesystem_id, "%s", route->filesystem_id);
 	snprintf(c->files_url, sizeof c->files_url, "%s", route->files_url);
-	if (inflight_routed(c->ex->g->inflight, c, route->url, route->grant)) {
+	snprintf(c->grant, sizeof c->grant, "%s", route->grant);
+	if (inflight_routed(c->ex->g->inflight, c, route)) {
 		c->tool->request(c, c->arguments);
 	} else {
 		count(c, "cancelled");
@@ -198,27 +199,4 @@ void tool_call(struct call *c, const struct tool *t, const json_t *args)
 		return;
 	}
 	routes_get(c->ex->g->routes, &c->ex->caller, c->ex->hint, c->trace, routed, c);
-}
-
-static void cancelled(void *arg, const ProtobufCMessage *reply, const struct ocu_error *err)
-{
-	(void)arg;
-	(void)reply;
-	if (err)
-		ocu_log_error(OCU_LOG_INFO, "tool.cancel", NULL, err);
-}
-
-void tool_cancel(struct call *c)
-{
-	Ocu__Exec__CancelRequest q = OCU__EXEC__CANCEL_REQUEST__INIT;
-	struct ocu_error err = {0};
-	c->cancelled = true;
-	if (!c->url[0])
-		return;
-	struct ocu_rpc_client *client = sandboxes_get(c->ex->g->sandboxes, c->url, &err);
-	q.grant = c->grant;
-	q.call_id = c->call_id;
-	if (!client ||
-	    ocu_rpc_call_async(client, &ocu_m_exec_cancel, &q.base, 5000, c->trace, cancelled, NULL, &err))
-		ocu_log_error(OCU_LOG_INFO, "tool.cancel", c->trace, &err);
 }

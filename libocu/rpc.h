@@ -76,7 +76,9 @@ struct ocu_rpc_client_opts {
 /* Starts dialling in the background and keeps redialling (100 ms to 2 s). */
 int ocu_rpc_client_new(struct ocu_rpc_client **ret, const struct ocu_rpc_client_opts *o,
                        struct ocu_error *err);
-void ocu_rpc_client_free(struct ocu_rpc_client *c); /* pending calls end with OCU_E_CANCELLED first */
+/* Ends the calls under way with OCU_E_CANCELLED, returns after the last callback; new calls are refused. */
+void ocu_rpc_client_end(struct ocu_rpc_client *c);
+void ocu_rpc_client_free(struct ocu_rpc_client *c); /* ends it first */
 int ocu_rpc_client_connected(const struct ocu_rpc_client *c);
 /* Blocks until connected or timeout_ms passed: 0 or OCU_E_UNAVAILABLE. */
 int ocu_rpc_client_wait(struct ocu_rpc_client *c, unsigned timeout_ms, struct ocu_error *err);

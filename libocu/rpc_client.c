@@ -171,12 +171,17 @@ static void wait_for_calls(struct ocu_rpc_client *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void ocu_rpc_client_end(struct ocu_rpc_client *c)
+{
+	ocu_rpc_client_cancel(c);
+	wait_for_calls(c);
+}
+
 void ocu_rpc_client_free(struct ocu_rpc_client *c)
 {
 	if (!c)
 		return;
-	ocu_rpc_client_cancel(c);
-	wait_for_calls(c);
+	ocu_rpc_client_end(c);
 	for (unsigned i = 0; i < c->nplaces; i++)
 		nng_aio_stop(c->places[i]->aio);
 	if (nng_socket_id(c->socket) > 0)

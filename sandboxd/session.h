@@ -25,11 +25,12 @@ struct agent;
 struct node;
 struct tool;
 
-#define SESSION_SLOTS_MAX  16384
-#define SESSION_ENDED_MAX  1024 /* records of ended sandboxes kept for control.List */
-#define SESSION_QUEUE_MAX  32   /* tool calls waiting for their turn */
-#define SESSION_CALL_IDS   1024 /* call ids remembered, to refuse one that comes again */
-#define SESSION_CALLER_MAX 256
+#define SESSION_SLOTS_MAX     16384
+#define SESSION_ENDED_MAX     1024 /* records of ended sandboxes kept for control.List */
+#define SESSION_QUEUE_MAX     32   /* tool calls waiting for their turn */
+#define SESSION_CALL_IDS      1024 /* call ids remembered, to refuse one that comes again */
+#define SESSION_CANCELLED_IDS 64   /* of calls whose cancellation came first */
+#define SESSION_CALLER_MAX    256
 
 enum session_state { SESSION_STARTING, SESSION_RUNNING, SESSION_ENDING, SESSION_ENDED };
 
@@ -77,6 +78,8 @@ struct session {
 	struct tool *beside; /* those that do not wait for a turn */
 	uint64_t call_ids[SESSION_CALL_IDS];
 	unsigned next_call_id;
+	uint64_t cancelled_ids[SESSION_CANCELLED_IDS];
+	unsigned next_cancelled_id;
 
 	struct session *next; /* in its bucket */
 };

@@ -17,16 +17,34 @@ static uint64_t hash_id(const char *id)
 	return h ? h : 1;
 }
 
-/* False when this id was here before. */
-static bool first_time(struct session *s, const char *id)
+static bool among(const uint64_t *ids, size_t n, uint64_t h)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == h)
+			return true;
+	return false;
+}
+
+/* An id is taken once, and not at all when its cancellation is here already. */
+static int take_id(struct session *s, const char *id, struct ocu_error *err)
 {
 	uint64_t h = hash_id(id);
 
-	for (size_t i = 0; i < SESSION_CALL_IDS; i++)
-		if (s->call_ids[i] == h)
-			return false;
+	if (among(s->call_ids, SESSION_CALL_IDS, h))
+		return ocu_error_set(err, OCU_E_EXISTS, "this call_id was used before");
 	s->call_ids[s->next_call_id++ % SESSION_CALL_IDS] = h;
-	return true;
+	if (among(s->cancelled_ids, SESSION_CANCELLED_IDS, h))
+		return ocu_error_set(err, OCU_E_CANCELLED, "%s", ocu_err_text(OCU_E_CANCELLED));
+	return 0;
+}
+
+/* Requests overtake each other on the way. */
+static void expect_cancelled(struct session *s, const char *id)
+{
+	uint64_t h = hash_id(id);
+
+	if (!among(s->call_ids, SESSION_CALL_IDS, h) && !among(s->cancelled_ids, SESSION_CANCELLED_IDS, h))
+		s->cancelled_ids[s->next_cancelled_id++ % SESSION_CANCELLED_IDS] = h;
 }
 
 /* With the session's lock. 1: send it now, 0: it waits. */
@@ -38,8 +56,8 @@ static int place(struct session *s, struct tool *t, struct ocu_error *err)
 	}
 	if (s->queued >= SESSION_QUEUE_MAX && t->kind->takes_turns && s->running)
 		return ocu_error_set(err, OCU_E_BUSY, "too many calls are waiting in this session");
-	if (t->head.call_id && !first_time(s, t->head.call_id))
-		return ocu_error_set(err, OCU_E_EXISTS, "this call_id was used before");
+	if (t->head.call_id && take_id(s, t->head.call_id, err))
+		return err->code;
 	if (!t->kind->takes_turns) {
 		t->next = s->beside;
 		s->beside = t;
@@ -182,6 +200,8 @@ void tool_cancel(struct session *s, const char *call_id)
 		s->running->cancelled = true;
 		if (s->agent)
 			ask_to_cancel(s, s->running->asked);
+	} else if (!waiting) {
+		expect_cancelled(s, call_id);
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (waiting) {

@@ -183,6 +183,22 @@ def test_a_grant_that_ends_on_the_way_is_renewed(upstream):
         assert {e["session_id"] for e in refused} <= {session["session_id"], ""}
 
 
+def test_a_cancellation_outlives_the_grant_of_its_call(upstream):
+    with with_config(upstream, grant_ttl="1s") as stack:
+        m, other = stack.mcp(chat="long"), stack.mcp(chat="long")
+        m.bash("true")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            call = pool.submit(m.bash, "sleep 50; touch /workspace/alive")
+            with pytest.raises(concurrent.futures.TimeoutError):
+                call.result(3)
+            assert other.post({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": m.id}})[0] == 202
+            with pytest.raises(McpError) as e:
+                call.result(20)
+        assert e.value.data["reason"] == "cancelled"
+        assert m.bash("ls -A /workspace") == ""
+        assert len(stack.sessions()) == 1
+
+
 def test_old_sessions_end_and_tokens_are_renewed(upstream):
     with with_config(upstream, session_max="20s", session_token_ttl="10s") as stack:
         m = stack.mcp()

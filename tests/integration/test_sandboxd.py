@@ -257,8 +257,7 @@ def test_cancel(sandbox):
     running = sandbox.begin_run("touch /tmp/order; sleep 60", call_id="cancel-me")
     eventually(lambda: sandbox_file(sandbox) is not None)
     waiting = sandbox.begin_run("true", call_id="me-too")
-    while waiting.poll() is None:   # a call that has not reached the queue yet is not there to be cancelled
-        sandbox.call("Cancel", call_id="me-too")
+    sandbox.call("Cancel", call_id="me-too")
     with pytest.raises(RpcError) as e:
         finish(waiting)
     assert e.value.reason == "cancelled" and running.poll() is None
@@ -267,7 +266,20 @@ def test_cancel(sandbox):
         finish(running)
     assert e.value.reason == "cancelled"
     assert sandbox.out("echo on") == "on\n"
-    sandbox.call("Cancel", call_id="never-was")
+
+
+def test_a_cancellation_that_comes_first(sandbox):
+    """Requests overtake each other: the call is kept from beginning, and its id from coming again."""
+    sandbox.call("Cancel", call_id="early")
+    for reason in ("cancelled", "already_exists"):
+        with pytest.raises(RpcError) as e:
+            sandbox.run("touch /tmp/begun", call_id="early")
+        assert e.value.reason == reason
+    for n in range(200):
+        sandbox.call("Cancel", call_id=f"never-was-{n}")
+    sandbox.run("true", call_id="done")
+    sandbox.call("Cancel", call_id="done")
+    assert sandbox.out("ls /tmp/begun || echo on") == "on\n"
 
 
 def test_a_call_id_is_used_once(sandbox):
