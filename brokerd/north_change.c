@@ -87,9 +87,10 @@ static int find_victim(struct believed *b, int dir, const char *leaf, struct ser
 static int make_folder(struct volume *v, int dir, const char *name)
 {
 	int r = quota_add_file(&v->quota);
-	if (r == 0)
-		r = CONFINE_LENT(dir, mkdirat(dir, name, 0755));
-	if (r < 0 && r != -EDQUOT)
+	if (r < 0)
+		return r;
+	r = CONFINE_LENT(dir, mkdirat(dir, name, 0755));
+	if (r < 0)
 		quota_drop_file(&v->quota);
 	return r == -EEXIST ? 0 : r;
 }
@@ -116,61 +117,58 @@ static int parent_made(struct volume *v, const char *path)
 	return dir;
 }
 
-/* The rename that makes it visible, and both folders on disk before anyone is told. */
-static int swap_in(struct volume *v, const char *staged, int dir, const char *leaf, bool replace)
+/* The folder is on disk before anyone is told. */
+static int keep_folder(int dir)
 {
-	unsigned flags = replace ? 0 : RENAME_NOREPLACE;
-	int r = CONFINE_LENT(dir, renameat2(v->disk.staging, staged, dir, leaf, flags));
-	if (r < 0)
-		return r;
 	OCU_CLOSE int fd = confine_list(dir, ".");
 	return fd < 0 ? fd : fsync(fd) < 0 ? -errno : 0;
 }
 
 static int place_locked(struct volume *v, struct believed *b, const char *staged, const char *path,
-                        change_check *check, void *arg, bool *ret_replaced)
+                        change_check *check, void *arg, struct placed *ret)
 {
 	const char *leaf = path + path_leaf(path);
 	struct serve_victim victim = {.pin = -1};
 	OCU_CLOSE int dir = confine_parent(v->disk.data, path);
 	int r = dir < 0 ? dir : find_victim(b, dir, leaf, &victim);
-	*ret_replaced = r == 0;
+	ret->replaced = r == 0;
 	if (r < 0 && r != -ENOENT)
 		return r;
-	r = check(*ret_replaced ? &victim.st : NULL, arg);
-	if (r == 0 && *ret_replaced && !S_ISREG(victim.st.st_mode))
+	r = check(ret->replaced ? &victim.st : NULL, arg);
+	if (r == 0 && ret->replaced && !S_ISREG(victim.st.st_mode))
 		r = S_ISDIR(victim.st.st_mode) ? -EISDIR : -ELOOP;
 	if (r == 0 && dir < 0) {
 		dir = parent_made(v, path);
 		r = dir < 0 ? dir : 0;
 	}
 	if (r == 0)
-		r = swap_in(v, staged, dir, leaf, *ret_replaced);
-	if (r == 0 && *ret_replaced)
+		r = CONFINE_LENT(
+		    dir, renameat2(v->disk.staging, staged, dir, leaf, ret->replaced ? 0 : RENAME_NOREPLACE));
+	ret->there = r == 0;
+	if (ret->there && ret->replaced)
 		gone(v, b, &victim);
 	else
 		kept(b, &victim);
-	return r;
+	if (r == 0)
+		r = confine_stat(dir, leaf, &ret->st);
+	return r < 0 ? r : keep_folder(dir);
 }
 
 int change_place(struct volume *v, const char *staged, const char *path, change_check *check, void *arg,
-                 struct stat *ret_st, bool *ret_replaced)
+                 struct placed *ret)
 {
 	struct believed b;
+	*ret = (struct placed){0};
 	int r = quota_add_file(&v->quota);
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&v->tree);
 	believe(v, path, &b);
-	r = place_locked(v, &b, staged, path, check, arg, ret_replaced);
-	if (r == 0) {
-		OCU_CLOSE int dir = confine_parent(v->disk.data, path);
-		r = dir < 0 ? dir : confine_stat(dir, path + path_leaf(path), ret_st);
-	}
+	r = place_locked(v, &b, staged, path, check, arg, ret);
 	pthread_rwlock_unlock(&v->tree);
-	if (r < 0)
+	if (!ret->there)
 		quota_drop_file(&v->quota);
-	tell_kernel(&b, r == 0);
+	tell_kernel(&b, ret->there);
 	return r;
 }
 

@@ -14,10 +14,16 @@ struct volume;
  * Returns 0 or a negative errno (ECANCELED for a condition that does not hold). */
 typedef int change_check(const struct stat *st, void *arg);
 
-/* Renames staging/name to path, folders on the way made; *ret_replaced tells whether something was there. The
- * file system keeps the bytes charged for it (quota_resize) by the caller; names are charged here. */
+struct placed {
+	bool there;    /* it is at the path now, and counts; also when what comes after that failed */
+	bool replaced; /* something was there before */
+	struct stat st;
+};
+
+/* Renames staging/name to path, folders on the way made. The bytes were charged (quota_resize) by the caller,
+ * who takes them back unless it is there; names are charged here. */
 int change_place(struct volume *v, const char *staged, const char *path, change_check *check, void *arg,
-                 struct stat *ret_st, bool *ret_replaced);
+                 struct placed *ret);
 /* Removes a file, a symbolic link or an empty folder. */
 int change_remove(struct volume *v, const char *path, change_check *check, void *arg);
 

@@ -80,12 +80,13 @@ static int take_path(struct job *j, const char *path, struct ocu_error *err)
 	return 0;
 }
 
-/* An upload that cannot fit is refused before it is taken in. */
+/* An upload that cannot fit is refused before it is taken in, or once it has come to be too long. */
 static int check_room(struct job *j, struct ocu_error *err)
 {
 	const char *length = ocu_http_header(j->req, "Content-Length");
-	uint64_t size = length ? strtoull(length, NULL, 10) : 0;
-	if (quota_charge(size) <= quota_bytes_left(&j->volume->quota))
+	uint64_t size = length ? strtoull(length, NULL, 10) : 0, left = quota_bytes_left(&j->volume->quota);
+	ocu_http_body_limit(j->req, left - left % QUOTA_BLOCK, OCU_E_NO_SPACE);
+	if (quota_charge(size) <= left)
 		return 0;
 	meter_quota();
 	return ocu_error_set(err, OCU_E_NO_SPACE, "over the quota");

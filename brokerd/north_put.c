@@ -111,8 +111,7 @@ static void take_back(struct volume *v, const char *staged, uint64_t size)
 static void put_charged(struct job *j, struct volume *v, uint64_t size)
 {
 	char name[OCU_ID_MAX];
-	struct stat st;
-	bool replaced = false;
+	struct placed placed;
 	ocu_id_new("", name);
 	int r = stage(j, name, size);
 	if (r < 0) {
@@ -126,13 +125,13 @@ static void put_charged(struct job *j, struct volume *v, uint64_t size)
 		ocu_http_reply_error(j->req, &err);
 		return;
 	}
-	r = change_place(v, name, j->path, check_conditions, j, &st, &replaced);
-	if (r == 0) {
-		answer_put(j, &st, replaced);
-		return;
-	}
-	take_back(v, name, size);
-	changed_or_failed(j, r);
+	r = change_place(v, name, j->path, check_conditions, j, &placed);
+	if (!placed.there)
+		take_back(v, name, size);
+	if (r == 0)
+		answer_put(j, &placed.st, placed.replaced);
+	else
+		changed_or_failed(j, r);
 }
 
 void north_put(struct job *j)

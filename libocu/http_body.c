@@ -59,8 +59,8 @@ static int add_memory(struct ocu_http_req *r, const char *data, size_t len)
 
 	while (cap < need)
 		cap *= 2;
-	if (cap > r->match.route->max_body + 1)
-		cap = r->match.route->max_body + 1;
+	if (cap > r->body_max + 1)
+		cap = (size_t)r->body_max + 1;
 	if (cap != r->body_cap) {
 		char *p = realloc(r->body, cap);
 		if (!p)
@@ -76,9 +76,17 @@ static int add_memory(struct ocu_http_req *r, const char *data, size_t len)
 
 int ocu_http_body_add(struct ocu_http_req *r, const char *data, size_t len)
 {
-	if (len > r->match.route->max_body || r->body_len > r->match.route->max_body - len)
-		return OCU_E_TOO_LARGE;
+	if (len > r->body_max || r->body_len > r->body_max - len)
+		return r->body_over;
 	return r->body_fd >= 0 ? add_file(r, data, len) : add_memory(r, data, len);
+}
+
+void ocu_http_body_limit(struct ocu_http_req *r, uint64_t max, int code)
+{
+	if (max >= r->body_max)
+		return;
+	r->body_max = max;
+	r->body_over = code;
 }
 
 void ocu_http_body(const struct ocu_http_req *r, const char **data, size_t *len)

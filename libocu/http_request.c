@@ -164,6 +164,8 @@ static int admit(struct ocu_http_req *r, const char *method, struct ocu_error *e
 	if (rc)
 		return rc;
 	route = r->match.route;
+	r->body_max = route->max_body;
+	r->body_over = OCU_E_TOO_LARGE;
 	if (r->has_length && r->content_length > route->max_body)
 		return ocu_error_set(err, OCU_E_TOO_LARGE, "body over %zu bytes", route->max_body);
 	rc = route->admit ? route->admit(r, r->h->opts.arg, err) : 0;

@@ -83,6 +83,9 @@ void *ocu_http_user(const struct ocu_http_req *r);
  * gone. Set it before the handler returns. */
 void ocu_http_on_gone(struct ocu_http_req *r, void (*gone)(struct ocu_http_req *r, void *user));
 
+/* For admit(): this request may have fewer bytes than the route's max_body; more is refused as `code`. */
+void ocu_http_body_limit(struct ocu_http_req *r, uint64_t max, int code);
+
 /* Answering: exactly one of these per request, from any thread. After it the request must not be touched. */
 void ocu_http_set_header(struct ocu_http_req *r, const char *name, const char *value); /* before answering */
 void ocu_http_reply(struct ocu_http_req *r, int status, const char *content_type, const void *body,

@@ -141,6 +141,8 @@ struct ocu_http_req {
 	struct http_match match;
 	char *body;
 	size_t body_cap;
+	uint64_t body_max; /* the route's, or less: what admit() said */
+	int body_over;     /* what more than that is refused as */
 	int body_fd;
 	uint64_t body_len, discarded;
 	bool framed; /* the message's length is beyond doubt */
