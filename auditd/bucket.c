@@ -15,6 +15,7 @@
 #include "libocu/cleanup.h"
 #include "libocu/err.h"
 #include "libocu/httpc.h"
+#include "libocu/keyfile.h"
 
 #define URL_MAX      1200
 #define KEY_MAX      512
@@ -51,15 +52,16 @@ int bucket_url_port(const char *url, struct ocu_error *err)
 }
 
 /* One line of a file, without its end. */
-static int read_key(const char *path, char out[KEY_MAX], struct ocu_error *err)
+static int read_key(const char *path, bool secret, char out[KEY_MAX], struct ocu_error *err)
 {
-	OCU_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, out, KEY_MAX - 1);
-	if (n < 0)
-		return ocu_error_errno(err, OCU_E_IO, errno, "%s", path);
-	out[n] = '\0';
-	out[strcspn(out, "\r\n")] = '\0';
-	if (!*out || n == KEY_MAX - 1 || strpbrk(out, ": \t"))
+	char *text = NULL;
+	size_t len = 0;
+	int rc = ocu_keyfile_read(path, KEY_MAX - 1, secret, &text, &len, err);
+	if (rc)
+		return rc;
+	snprintf(out, KEY_MAX, "%.*s", (int)strcspn(text, "\r\n"), text);
+	ocu_keyfile_free(text, len);
+	if (!*out || strpbrk(out, ": \t"))
 		return ocu_error_set(err, OCU_E_CONFIG, "%s: want one line with the key and nothing else",
 		                     path);
 	return 0;
@@ -115,9 +117,9 @@ static int ask(const struct bucket *b, struct ocu_httpc_req *q, struct ocu_httpc
                struct ocu_error *err)
 {
 	char access[KEY_MAX], secret[KEY_MAX], both[2 * KEY_MAX], sigv4[128];
-	int rc = read_key(b->access_key, access, err);
+	int rc = read_key(b->access_key, false, access, err);
 	if (!rc)
-		rc = read_key(b->secret_key, secret, err);
+		rc = read_key(b->secret_key, true, secret, err);
 	if (rc)
 		return rc;
 	snprintf(both, sizeof both, "%s:%s", access, secret);

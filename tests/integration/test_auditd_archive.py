@@ -30,11 +30,12 @@ def store(authority):
 
 
 @contextlib.contextmanager
-def auditd(authority, bucket, secret=SECRET, port=PORT, **more):
+def auditd(authority, bucket, secret=SECRET, port=PORT, mode=0o600, **more):
     access, key = authority.dir / "access", authority.dir / f"secret-{len(secret)}"
     for path, text in ((access, ACCESS), (key, secret)):
         path.write_text(text + "\n")
-        path.chmod(0o644)
+        path.chmod(mode)
+        os.chown(path, 58105, 58105)
     with Auditd({"auditd": {"archive_url": f"https://127.0.0.1:{port}/{bucket}", "archive_access_key": str(access),
                             "archive_secret_key": str(key), "archive_ca": str(authority.ca), "segment_size": "64KiB", **more}}) as a:
         yield a
@@ -140,7 +141,7 @@ def test_what_is_there_with_other_bytes_stays(authority, store):
         assert a.metric("ocu_auditd_archive_reachable") == 0
 
 
-@pytest.mark.parametrize("wrong", ["secret", "authority", "bucket", "no-lock"])
+@pytest.mark.parametrize("wrong", ["secret", "readable", "authority", "bucket", "no-lock"])
 def test_no_trust_no_copy(authority, store, wrong):
     bucket, more = "trust", {}
     if wrong == "no-lock":
@@ -149,6 +150,8 @@ def test_no_trust_no_copy(authority, store, wrong):
     elif wrong == "secret":
         store.bucket("trust")
         more["secret"] = "a-wrong-secret"
+    elif wrong == "readable":
+        more["mode"] = 0o644
     elif wrong == "authority":
         more["archive_ca"] = str(Authority(pathlib.Path(authority.dir) / "other", "others").ca)
     else:
@@ -156,7 +159,7 @@ def test_no_trust_no_copy(authority, store, wrong):
     with auditd(authority, bucket, **more) as a:
         fill(a)
         [first, *_] = eventually(lambda: a.own("archive.unreachable"), timeout=60)
-        says = {"secret": "403", "authority": "certificate", "bucket": "404 NoSuchBucket", "no-lock": "InvalidRequest"}[wrong]
+        says = {"secret": "403", "readable": "accessible by group or others", "authority": "certificate", "bucket": "404 NoSuchBucket", "no-lock": "InvalidRequest"}[wrong]
         assert says.lower() in first["unmapped"]["text"].lower() and first["outcome"] == "failure"
         assert SECRET not in a.log("auditd") and a.metric("ocu_auditd_archive_behind_segments") > 0
 
