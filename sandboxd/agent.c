@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "libocu/clock.h"
@@ -17,37 +16,38 @@
 
 /* --- under the lock --- */
 
-static void want_events(struct agent *a, uint32_t events)
+static void want_room(struct agent *a, bool writes)
 {
-	struct epoll_event ev = {.events = events, .data.ptr = a};
+	struct epoll_event ev = {.events = writes ? EPOLLOUT : 0, .data.ptr = a};
 
-	if (a->registered && events != a->events)
-		epoll_ctl(a->loop->epoll_fd, EPOLL_CTL_MOD, a->fd, &ev);
-	a->events = events;
+	if (a->registered && writes != a->writes)
+		epoll_ctl(a->loop->epoll_fd, EPOLL_CTL_MOD, a->out, &ev);
+	a->writes = writes;
 }
 
 void agent_flush(struct agent *a)
 {
-	while (a->out && !a->dead) {
-		struct agent_out *o = a->out;
-		ssize_t n = send(a->fd, o->data + o->off, o->len - o->off, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (a->queue && !a->dead) {
+		struct agent_out *o = a->queue;
+		ssize_t n = write(a->out, o->data + o->off, o->len - o->off);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		/* An error other than a full socket shows on the reading side, too, and is handled there. */
+		/* An error other than a full pipe is an event, too, and is handled there. */
 		if (n < 0)
 			break;
 		o->off += (size_t)n;
 		a->queued -= (size_t)n;
 		if (o->off < o->len)
 			continue;
-		a->out = o->next;
-		if (!a->out)
-			a->out_last = &a->out;
+		a->queue = o->next;
+		if (!a->queue)
+			a->queue_last = &a->queue;
 		free(o->data);
 		free(o);
 	}
-	want_events(a, EPOLLIN | (a->out ? EPOLLOUT : 0));
+	if (!a->dead)
+		want_room(a, a->queue != NULL);
 }
 
 static int enqueue(struct agent *a, unsigned char *data, size_t len)
@@ -57,8 +57,8 @@ static int enqueue(struct agent *a, unsigned char *data, size_t len)
 	if (!o)
 		return -1;
 	*o = (struct agent_out){.data = data, .len = len};
-	*a->out_last = o;
-	a->out_last = &o->next;
+	*a->queue_last = o;
+	a->queue_last = &o->next;
 	a->queued += len;
 	return 0;
 }
@@ -124,25 +124,35 @@ struct agent *agent_ref(struct agent *a)
 	return a;
 }
 
+void agent_hang_up(struct agent *a)
+{
+	if (a->in >= 0)
+		close(a->in);
+	if (a->out >= 0)
+		close(a->out);
+	a->in = a->out = -1;
+}
+
 void agent_unref(struct agent *a)
 {
 	if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
 		return;
-	while (a->out) {
-		struct agent_out *o = a->out;
+	while (a->queue) {
+		struct agent_out *o = a->queue;
 
-		a->out = o->next;
+		a->queue = o->next;
 		free(o->data);
 		free(o);
 	}
-	frame_reader_done(&a->in);
-	close(a->fd);
+	frame_reader_done(&a->frames);
+	agent_hang_up(a);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
 
-int agent_open(struct agent **ret, struct agents *as, int fd, unsigned hello_ms, agent_done_fn *hello,
-               void (*lost)(void *owner, const char *why), void *owner, struct ocu_error *err)
+int agent_open(struct agent **ret, struct agents *as, int in, int out, unsigned hello_ms,
+               agent_done_fn *hello, void (*lost)(void *owner, const char *why), void *owner,
+               struct ocu_error *err)
 {
 	struct agent *a = calloc(1, sizeof *a);
 	const struct agent_pending first = {.id = 0,
@@ -152,18 +162,20 @@ int agent_open(struct agent **ret, struct agents *as, int fd, unsigned hello_ms,
 	                                    .arg = owner};
 
 	if (!a || add_pending(a, &first) < 0) {
-		close(fd);
+		close(in);
+		close(out);
 		free(a);
 		return ocu_error_set(err, OCU_E_NOMEM, "control channel");
 	}
 	pthread_mutex_init(&a->lock, NULL);
 	a->loop = as;
-	a->fd = fd;
+	a->in = in;
+	a->out = out;
 	a->lost = lost;
 	a->owner = owner;
-	a->out_last = &a->out;
+	a->queue_last = &a->queue;
 	a->refs = 1;
-	frame_reader_init(&a->in, REPLY_OVERHEAD);
+	frame_reader_init(&a->frames, REPLY_OVERHEAD);
 	if (agents_add(as, a) < 0) {
 		int rc = ocu_error_errno(err, OCU_E_IO, errno, "watching a control channel");
 
@@ -187,8 +199,8 @@ void agent_cut(struct agent *a, int code, const char *text)
 	a->pending = NULL;
 	a->npending = 0;
 	pthread_mutex_unlock(&a->lock);
-	/* Wakes the thread, which forgets the channel; the guest's end reads its end. */
-	shutdown(a->fd, SHUT_RDWR);
+	/* Which hangs up. */
+	agents_wake(a->loop);
 	agent_fail(list, code, text);
 }
 

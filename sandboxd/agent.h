@@ -26,11 +26,14 @@ void agents_stop(struct agents *as); /* after every agent was closed; NULL is fi
  * thread or on the thread that closes the agent; must not block. */
 typedef void agent_done_fn(void *arg, Ocu__Agent__Reply **reply, const struct ocu_error *err);
 
-/* Takes fd over, also on failure. lost(owner, why) runs at most once, on the agents' thread, and must not
- * block; it does not run any more after agent_close() returned. The first thing expected is the guest's
- * hello, within hello_ms. */
-int agent_open(struct agent **ret, struct agents *as, int fd, unsigned hello_ms, agent_done_fn *hello,
-               void (*lost)(void *owner, const char *why), void *owner, struct ocu_error *err);
+/* Takes over the ends of two pipes that do not block, also on failure: `in` comes from the guest, `out` goes
+ * to it. No socket: that would carry descriptors, and closing those is work of this process, which a guest
+ * can make last. lost(owner, why) runs at most once, on the agents' thread, and must not block; it does not
+ * run any more after agent_close() returned. The first thing expected is the guest's hello, within hello_ms.
+ */
+int agent_open(struct agent **ret, struct agents *as, int in, int out, unsigned hello_ms,
+               agent_done_fn *hello, void (*lost)(void *owner, const char *why), void *owner,
+               struct ocu_error *err);
 struct agent *agent_ref(struct agent *a); /* keeps the memory; NULL is fine */
 void agent_unref(struct agent *a);        /* NULL is fine */
 /* Ends all calls under way with code and text, and the channel with them. May be called more than once. */

@@ -34,30 +34,47 @@ static const int codes[] = {
     [OCU__AGENT__CODE__CANCELLED] = OCU_E_CANCELLED,
 };
 
-static void unregister(struct agents *as, struct agent *a)
+/* Between turns: no event that points to it is left. */
+static void let_go(struct agents *as, struct agent *a)
 {
-	bool was;
-
+	epoll_ctl(as->epoll_fd, EPOLL_CTL_DEL, a->in, NULL);
+	epoll_ctl(as->epoll_fd, EPOLL_CTL_DEL, a->out, NULL);
 	pthread_mutex_lock(&a->lock);
-	was = a->registered;
+	agent_hang_up(a);
 	a->registered = false;
 	pthread_mutex_unlock(&a->lock);
-	if (!was)
-		return;
-	epoll_ctl(as->epoll_fd, EPOLL_CTL_DEL, a->fd, NULL);
-	pthread_mutex_lock(&as->lock);
-	for (struct agent **at = &as->list; *at; at = &(*at)->next) {
-		if (*at == a) {
-			*at = a->next;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&as->lock);
 	agent_unref(a);
 }
 
+static struct agent *take_dead(struct agents *as)
+{
+	struct agent *found = NULL;
+
+	pthread_mutex_lock(&as->lock);
+	for (struct agent **at = &as->list; *at && !found; at = found ? at : &(*at)->next) {
+		pthread_mutex_lock(&(*at)->lock);
+		if ((*at)->dead)
+			found = *at;
+		pthread_mutex_unlock(&(*at)->lock);
+		if (found)
+			*at = found->next;
+	}
+	pthread_mutex_unlock(&as->lock);
+	return found;
+}
+
+static void let_go_of_the_dead(struct agents *as)
+{
+	struct agent *a;
+
+	if (!atomic_exchange(&as->some_dead, false))
+		return;
+	while ((a = take_dead(as)))
+		let_go(as, a);
+}
+
 /* The guest broke the rules, or is gone. */
-static void lose(struct agents *as, struct agent *a, int code, const char *why)
+static void lose(struct agent *a, int code, const char *why)
 {
 	void (*lost)(void *owner, const char *why);
 	struct agent_pending *list;
@@ -76,7 +93,7 @@ static void lose(struct agents *as, struct agent *a, int code, const char *why)
 	           code == OCU_E_TIMEOUT ? "the sandbox did not answer in time" : "the sandbox has ended");
 	if (lost)
 		lost(owner, why);
-	unregister(as, a);
+	atomic_store(&a->loop->some_dead, true);
 }
 
 static void guest_error(struct agent_pending *p, const Ocu__Agent__Reply *r)
@@ -137,9 +154,9 @@ static const char *take_frames(struct agent *a)
 
 	do {
 		pthread_mutex_lock(&a->lock);
-		a->in.max = agent_reply_max(a);
+		a->frames.max = agent_reply_max(a);
 		pthread_mutex_unlock(&a->lock);
-		rc = frame_reader_next(&a->in, &data, &len);
+		rc = frame_reader_next(&a->frames, &data, &len);
 		if (rc < 0)
 			return "sent a frame that is too long";
 		if (rc > 0)
@@ -148,41 +165,48 @@ static const char *take_frames(struct agent *a)
 	return bad;
 }
 
-static void read_agent(struct agents *as, struct agent *a)
+static void read_agent(struct agent *a)
 {
 	for (int i = 0; i < FILLS_A_TURN; i++) {
-		long n = frame_reader_fill(&a->in, a->fd);
+		long n = frame_reader_fill(&a->frames, a->in);
 		const char *bad;
 
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			lose(as, a, OCU_E_SESSION_GONE, n == 0 ? "ended" : "its control channel failed");
+			lose(a, OCU_E_SESSION_GONE, n == 0 ? "ended" : "its control channel failed");
 			return;
 		}
 		bad = take_frames(a);
 		if (bad) {
-			lose(as, a, OCU_E_SESSION_GONE, bad);
+			lose(a, OCU_E_SESSION_GONE, bad);
 			return;
 		}
 	}
 }
 
-static void serve(struct agents *as, struct agent *a, uint32_t events)
+static bool is_dead(struct agent *a)
 {
-	bool dead;
-
-	atomic_fetch_add(&a->refs, 1);
 	pthread_mutex_lock(&a->lock);
-	if (events & EPOLLOUT)
-		agent_flush(a);
-	dead = a->dead;
+	bool dead = a->dead;
 	pthread_mutex_unlock(&a->lock);
-	if (dead)
-		unregister(as, a);
-	else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_agent(as, a);
-	agent_unref(a);
+	return dead;
+}
+
+/* Both pipes have the agent as their data: IN and HUP are of the one it answers on, OUT and ERR of the other.
+ */
+static void serve(struct agent *a, uint32_t events)
+{
+	if (events & EPOLLOUT) {
+		pthread_mutex_lock(&a->lock);
+		agent_flush(a);
+		pthread_mutex_unlock(&a->lock);
+	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !is_dead(a))
+		read_agent(a);
+	/* It reads nothing any more; what it had to say before has been heard. */
+	if (events & EPOLLERR && !is_dead(a))
+		lose(a, OCU_E_SESSION_GONE, "ended");
 }
 
 static bool overdue(struct agent *a, uint64_t now)
@@ -210,7 +234,7 @@ static void check_deadlines(struct agents *as)
 			atomic_fetch_add(&late->refs, 1);
 		pthread_mutex_unlock(&as->lock);
 		if (late) {
-			lose(as, late, OCU_E_TIMEOUT, "did not answer in time");
+			lose(late, OCU_E_TIMEOUT, "did not answer in time");
 			agent_unref(late);
 		}
 	} while (late);
@@ -241,7 +265,7 @@ static void *run(void *arg)
 			eventfd_t drop;
 
 			if (ev[i].data.ptr)
-				serve(as, ev[i].data.ptr, ev[i].events);
+				serve(ev[i].data.ptr, ev[i].events);
 			else
 				eventfd_read(as->wake, &drop);
 		}
@@ -249,6 +273,7 @@ static void *run(void *arg)
 			check_deadlines(as);
 			checked = ocu_mono_ms();
 		}
+		let_go_of_the_dead(as);
 	} while (end_turn(as));
 	pthread_mutex_lock(&as->lock);
 	as->over = true;
@@ -259,19 +284,29 @@ static void *run(void *arg)
 
 int agents_add(struct agents *as, struct agent *a)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = a};
+	struct epoll_event in = {.events = EPOLLIN, .data.ptr = a}, out = {.events = 0, .data.ptr = a};
 
 	atomic_fetch_add(&a->refs, 1);
 	a->registered = true;
-	a->events = EPOLLIN;
 	pthread_mutex_lock(&as->lock);
 	a->next = as->list;
 	as->list = a;
 	pthread_mutex_unlock(&as->lock);
-	if (epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->fd, &ev) == 0)
+	if (epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->out, &out) == 0 &&
+	    epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->in, &in) == 0)
 		return 0;
-	unregister(as, a);
+	pthread_mutex_lock(&a->lock);
+	a->dead = true;
+	pthread_mutex_unlock(&a->lock);
+	agents_wake(as);
+	agents_forget(as, a);
 	return -1;
+}
+
+void agents_wake(struct agents *as)
+{
+	atomic_store(&as->some_dead, true);
+	eventfd_write(as->wake, 1);
 }
 
 static bool is_registered(struct agent *a)
@@ -291,23 +326,13 @@ static void next_turn(struct agents *as)
 
 void agents_forget(struct agents *as, struct agent *a)
 {
-	uint64_t turn;
-
-	if (pthread_equal(pthread_self(), as->thread)) {
-		unregister(as, a);
+	/* At the end of this turn. */
+	if (pthread_equal(pthread_self(), as->thread))
 		return;
-	}
-	/* The shutdown of its socket makes the thread unregister it, when that is among the channels of a
-	 * turn: with many ready ones, not of the first. Nobody else may, or a pointer of this turn were left.
-	 * The turn in which it did is over when the count has gone up. */
 	pthread_mutex_lock(&as->lock);
 	while (!as->over && is_registered(a))
 		next_turn(as);
-	turn = as->turn;
-	while (!as->over && as->turn == turn)
-		next_turn(as);
 	pthread_mutex_unlock(&as->lock);
-	unregister(as, a);
 }
 
 int agents_start(struct agents **ret, struct ocu_error *err)

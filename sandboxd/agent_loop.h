@@ -30,15 +30,16 @@ struct agent {
 	atomic_int refs; /* the owner's, and the loop's while registered */
 	struct agents *loop;
 	struct agent *next; /* of the loop's list, under its lock */
-	int fd;
-	struct frame_reader in; /* the thread's alone */
-	pthread_mutex_t lock;   /* all below */
+	int in;             /* the thread's alone, as is the next */
+	struct frame_reader frames;
+	int out;              /* written to with the lock, until dead; closed by the thread */
+	pthread_mutex_t lock; /* all below */
 	bool dead, registered;
-	uint32_t events;
+	bool writes; /* waits for room in `out` */
 	uint64_t last_id;
 	struct agent_pending *pending;
 	unsigned npending;
-	struct agent_out *out, **out_last;
+	struct agent_out *queue, **queue_last;
 	size_t queued;
 	void (*lost)(void *owner, const char *why);
 	void *owner;
@@ -47,6 +48,7 @@ struct agent {
 struct agents {
 	int epoll_fd;
 	int wake; /* eventfd */
+	atomic_bool some_dead;
 	pthread_t thread;
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t round; /* a turn of the loop is over */
@@ -57,6 +59,7 @@ struct agents {
 };
 
 /* With the agent's lock held. */
+void agent_hang_up(struct agent *a); /* closes; the guest reads the end */
 void agent_flush(struct agent *a);
 size_t agent_reply_max(const struct agent *a);
 struct agent_pending *agent_take(struct agent *a,
@@ -65,7 +68,10 @@ struct agent_pending *agent_take(struct agent *a,
 void agent_fail(struct agent_pending *list, int code, const char *text);
 
 int agents_add(struct agents *as, struct agent *a);
-/* Returns once the thread will not touch the agent any more. May be called on the thread itself. */
+/* Makes the thread see that the agent is dead. */
+void agents_wake(struct agents *as);
+/* For one that is dead. Returns once the thread will not touch it any more but to let go of it; on the thread
+ * itself at once. */
 void agents_forget(struct agents *as, struct agent *a);
 
 #endif

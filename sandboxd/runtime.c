@@ -107,8 +107,7 @@ void runtime_reap(struct runtime *rt)
 	pthread_mutex_unlock(&rt->lock);
 }
 
-/* stdin and what the runtime says are passed; /dev/null is its standard output. */
-static int start(struct runtime *rt, char *const *argv, int in, int out, pid_t *pid, struct ocu_error *err)
+static int start(struct runtime *rt, char *const *argv, const int stdio[3], pid_t *pid, struct ocu_error *err)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
@@ -117,9 +116,8 @@ static int start(struct runtime *rt, char *const *argv, int in, int out, pid_t *
 
 	posix_spawn_file_actions_init(&fa);
 	posix_spawnattr_init(&attr);
-	posix_spawn_file_actions_adddup2(&fa, in, 0);
-	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&fa, out, 2);
+	for (int i = 0; i < 3; i++)
+		posix_spawn_file_actions_adddup2(&fa, stdio[i], i);
 	posix_spawn_file_actions_addclosefrom_np(&fa, 3);
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(&attr, &set);
@@ -200,8 +198,8 @@ static int read_pid(const char *path, pid_t *pid, struct ocu_error *err)
 	return 0;
 }
 
-int runtime_run(struct runtime *rt, const char *container, const char *bundle_dir, int control, pid_t *pid,
-                unsigned timeout_ms, struct ocu_error *err)
+int runtime_run(struct runtime *rt, const char *container, const char *bundle_dir, int in, int out,
+                pid_t *pid, unsigned timeout_ms, struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
 	char pid_file[700];
@@ -214,7 +212,7 @@ int runtime_run(struct runtime *rt, const char *container, const char *bundle_di
 	if (messages < 0)
 		return messages;
 	snprintf(pid_file, sizeof pid_file, "%s/pid", bundle_dir);
-	if ((rc = start(rt, argv, control, messages, &child, err)) ||
+	if ((rc = start(rt, argv, (const int[]){in, out, messages}, &child, err)) ||
 	    (rc = await(rt, "run", child, timeout_ms, messages, err)))
 		return rc;
 	return read_pid(pid_file, pid, err);
@@ -223,7 +221,7 @@ int runtime_run(struct runtime *rt, const char *container, const char *bundle_di
 int runtime_delete(struct runtime *rt, const char *container, unsigned timeout_ms, struct ocu_error *err)
 {
 	OCU_CLOSE int messages = message_file(err);
-	OCU_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	OCU_CLOSE int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char state[800];
 	char *argv[] = {(char *)rt->name,  "--root", (char *)rt->root, "delete", "--force",
 	                (char *)container, NULL};
@@ -235,7 +233,7 @@ int runtime_delete(struct runtime *rt, const char *container, unsigned timeout_m
 	snprintf(state, sizeof state, "%s/%s", rt->root, container);
 	if (access(state, F_OK) < 0)
 		return 0;
-	if ((rc = start(rt, argv, nothing, messages, &child, err)))
+	if ((rc = start(rt, argv, (const int[]){nothing, nothing, messages}, &child, err)))
 		return rc;
 	return await(rt, "delete", child, timeout_ms, messages, err);
 }

@@ -1,7 +1,7 @@
 /*
  * runtime: the OCI runtime (crun or runc) as a program that is run and waited for. Its state lives in the
- * stage, its messages go into the error. It inherits descriptor 0 when a container is started (the guest's
- * end of the control channel) and otherwise nothing, and an environment that holds PATH alone.
+ * stage, its messages go into the error. It inherits descriptors 0 and 1 when a container is started (the
+ * guest's ends of the control channel) and otherwise nothing, and an environment that holds PATH alone.
  */
 #ifndef OCU_SANDBOXD_RUNTIME_H
 #define OCU_SANDBOXD_RUNTIME_H
@@ -24,11 +24,11 @@ struct runtime {
 
 /* choice: auto, crun or runc. OCU_E_CONFIG when it is not installed. */
 int runtime_find(struct runtime *rt, const char *choice, const char *root, struct ocu_error *err);
-/* Makes and starts the container with control as its descriptor 0; its init's pid in *pid. Blocks until the
- * runtime is done, at most timeout_ms. `run --detach` does in one program what `create` and `start` do in
- * two, and lets the descriptor through just the same. */
-int runtime_run(struct runtime *rt, const char *container, const char *bundle_dir, int control, pid_t *pid,
-                unsigned timeout_ms, struct ocu_error *err);
+/* Makes and starts the container with in and out as its descriptors 0 and 1; its init's pid in *pid. Blocks
+ * until the runtime is done, at most timeout_ms. `run --detach` does in one program what `create` and `start`
+ * do in two, and lets the descriptor through just the same. */
+int runtime_run(struct runtime *rt, const char *container, const char *bundle_dir, int in, int out,
+                pid_t *pid, unsigned timeout_ms, struct ocu_error *err);
 /* Runtimes leave processes of their own behind, whose end falls to this process: reaps those that have ended.
  * Never one that somebody waits for. */
 void runtime_reap(struct runtime *rt);

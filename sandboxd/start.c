@@ -2,9 +2,9 @@
 #include "sandboxd/start.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -220,20 +220,27 @@ static int run_container(struct session *s, struct ocu_error *err)
 	unsigned limit = (unsigned)ocu_conf_ms(n->daemon.conf, "start_timeout");
 	struct agent *agent = NULL;
 	char dir[STAGE_PATH_MAX];
-	int pair[2], rc;
+	int to[2], from[2], rc;
 
 	if ((rc = stage_path(&n->stage, s->container, "", dir, err)))
 		return rc;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (pipe2(to, O_CLOEXEC | O_NONBLOCK) < 0)
 		return ocu_error_errno(err, OCU_E_IO, errno, "making the control channel");
+	if (pipe2(from, O_CLOEXEC | O_NONBLOCK) < 0) {
+		rc = ocu_error_errno(err, OCU_E_IO, errno, "making the control channel");
+		close(to[0]);
+		close(to[1]);
+		return rc;
+	}
 	s->contained = true;
-	rc = agent_open(&agent, n->agents, pair[0], limit, greeted, ending_lost, s, err);
+	rc = agent_open(&agent, n->agents, from[0], to[1], limit, greeted, ending_lost, s, err);
 	pthread_mutex_lock(&s->lock);
 	s->agent = agent;
 	pthread_mutex_unlock(&s->lock);
 	if (rc == 0)
-		rc = runtime_run(&n->runtime, s->container, dir, pair[1], &s->pid, limit, err);
-	close(pair[1]);
+		rc = runtime_run(&n->runtime, s->container, dir, to[0], from[1], &s->pid, limit, err);
+	close(to[0]);
+	close(from[1]);
 	if (rc == 0)
 		rc = hold_init(s, err);
 	return rc;

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sandboxd/guest/fail.h"
@@ -20,11 +20,11 @@ struct out {
 };
 
 static struct {
-	struct watch watch;
-	struct frame_reader in;
+	struct watch in, out;
+	struct frame_reader frames;
 	struct out *first, **last;
 	size_t queued;
-	uint32_t events;
+	bool reads, writes; /* what is waited for */
 	void (*handle)(const Ocu__Agent__Request *r);
 } ch;
 
@@ -34,18 +34,21 @@ static _Noreturn void end(int status)
 	_exit(status);
 }
 
-static void want(uint32_t events)
+static void want(bool reads, bool writes)
 {
-	if (events != ch.events)
-		loop_mod(&ch.watch, events);
-	ch.events = events;
+	if (reads != ch.reads)
+		loop_mod(&ch.in, reads ? EPOLLIN : 0);
+	if (writes != ch.writes)
+		loop_mod(&ch.out, writes ? EPOLLOUT : 0);
+	ch.reads = reads;
+	ch.writes = writes;
 }
 
 static void flush(void)
 {
 	while (ch.first) {
 		struct out *o = ch.first;
-		ssize_t n = send(ch.watch.fd, o->data + o->off, o->len - o->off, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = write(ch.out.fd, o->data + o->off, o->len - o->off);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -63,7 +66,7 @@ static void flush(void)
 		free(o->data);
 		free(o);
 	}
-	want((ch.first ? EPOLLOUT : 0) | (ch.queued < CHANNEL_QUEUE_MAX ? EPOLLIN : 0));
+	want(ch.queued < CHANNEL_QUEUE_MAX, ch.first != NULL);
 }
 
 static void enqueue(struct out *o, unsigned char *data, size_t len)
@@ -103,7 +106,7 @@ static void take_frames(void)
 	size_t len;
 	int rc;
 
-	while ((rc = frame_reader_next(&ch.in, &data, &len)) == 1) {
+	while ((rc = frame_reader_next(&ch.frames, &data, &len)) == 1) {
 		Ocu__Agent__Request *r =
 		    (Ocu__Agent__Request *)frame_unpack(&ocu__agent__request__descriptor, data, len);
 
@@ -116,30 +119,49 @@ static void take_frames(void)
 		end(72);
 }
 
-static void channel_ready(struct watch *w, uint32_t events)
+static void out_ready(struct watch *w, uint32_t events)
 {
-	if (events & EPOLLOUT)
-		flush();
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		long n = frame_reader_fill(&ch.in, w->fd);
-
-		if (n == -EAGAIN)
-			return;
-		if (n <= 0)
-			end(0);
-		take_frames();
-	}
+	(void)w;
+	if (events & (EPOLLHUP | EPOLLERR))
+		end(0);
+	flush();
 }
 
-int channel_init(int fd, void (*handle)(const Ocu__Agent__Request *r))
+static void in_ready(struct watch *w, uint32_t events)
 {
-	/* Close-on-exec: no program of the sandbox ever holds the way to the host. */
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	long n = frame_reader_fill(&ch.frames, w->fd);
+
+	(void)events;
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0)
+		end(0);
+	take_frames();
+}
+
+/* Close-on-exec: no program of the sandbox ever holds the way to the host. */
+static int prepare(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
-	ch.watch = (struct watch){.fd = fd, .ready = channel_ready};
+	return 0;
+}
+
+int channel_init(int in, int out, void (*handle)(const Ocu__Agent__Request *r))
+{
+	int rc;
+
+	if ((rc = prepare(in)) < 0 || (rc = prepare(out)) < 0)
+		return rc;
+	ch.in = (struct watch){.fd = in, .ready = in_ready};
+	ch.out = (struct watch){.fd = out, .ready = out_ready};
 	ch.handle = handle;
 	ch.last = &ch.first;
-	ch.events = EPOLLIN;
-	frame_reader_init(&ch.in, FRAME_REQUEST_MAX);
-	return loop_add(&ch.watch, EPOLLIN);
+	ch.reads = true;
+	frame_reader_init(&ch.frames, FRAME_REQUEST_MAX);
+	if ((rc = loop_add(&ch.in, EPOLLIN)) < 0)
+		return rc;
+	return loop_add(&ch.out, 0);
 }

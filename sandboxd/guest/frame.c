@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 void frame_reader_init(struct frame_reader *r, size_t max)
 {
@@ -51,7 +51,7 @@ long frame_reader_fill(struct frame_reader *r, int fd)
 	if (rc < 0)
 		return rc;
 	do
-		n = recv(fd, r->buf + r->len, r->cap - r->len, MSG_DONTWAIT);
+		n = read(fd, r->buf + r->len, r->cap - r->len);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;

@@ -1,5 +1,5 @@
 /*
- * frame: how messages stand on the control descriptor, for both of its ends: u32 length (little endian), then
+ * frame: how messages stand on the control channel, for both of its ends: u32 length (little endian), then
  * one protobuf message. The reader trusts nobody: a length over its maximum, a message that does not parse,
  * has a field that is not in the schema, or would unpack into more memory than its size explains, is a
  * violation.
@@ -26,8 +26,8 @@ struct frame_reader {
 
 void frame_reader_init(struct frame_reader *r, size_t max);
 void frame_reader_done(struct frame_reader *r);
-/* One recv(2) that does not block. Returns bytes read, 0 at the end of the stream, -EAGAIN when there is
- * nothing now, another negative errno on failure. Memory follows what has arrived, never what a header
+/* One read(2) of fd, which must not block. Returns bytes read, 0 at the end of the stream, -EAGAIN when there
+ * is nothing now, another negative errno on failure. Memory follows what has arrived, never what a header
  * promises. */
 long frame_reader_fill(struct frame_reader *r, int fd);
 /* The next whole frame, valid until the next fill: 1 and *data, *len; 0 when more bytes are needed; -1 when

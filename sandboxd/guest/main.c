@@ -1,9 +1,9 @@
 /*
- * ocu-guest-agent: PID 1 of a sandbox. Its one way to the outside is descriptor 0, a socket pair whose other
- * end sandboxd holds; nobody in the sandbox can open another. It runs programs and handles files on request,
- * looks after everything that is orphaned in the sandbox, and ends, and the sandbox with it, when descriptor
- * 0 does. It is in the same room as what it runs, so nobody outside believes it anything: the host bounds,
- * times and records it.
+ * ocu-guest-agent: PID 1 of a sandbox. Its one way to the outside are two pipes, descriptors 0 and 1, whose
+ * other ends sandboxd holds; nobody in the sandbox can open another. It runs programs and handles files on
+ * request, looks after everything that is orphaned in the sandbox, and ends, and the sandbox with it, when
+ * descriptor 0 does. It is in the same room as what it runs, so nobody outside believes it anything: the host
+ * bounds, times and records it.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -54,13 +54,13 @@ static void say_hello(int landlock_abi)
 
 int main(void)
 {
-	int abi;
+	int abi, out = fcntl(1, F_DUPFD_CLOEXEC, 3);
 
 	umask(022);
-	if (discard_output() < 0 || default_signals() < 0)
+	if (out < 0 || discard_output() < 0 || default_signals() < 0)
 		return EXIT_SETUP;
 	abi = confine();
-	if (abi < 0 || loop_init() < 0 || proc_init() < 0 || channel_init(0, request_handle) < 0)
+	if (abi < 0 || loop_init() < 0 || proc_init() < 0 || channel_init(0, out, request_handle) < 0)
 		return EXIT_SETUP;
 	say_hello(abi);
 	loop_run(proc_tick);

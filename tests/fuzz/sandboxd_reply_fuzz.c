@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int ends[2], rc = 0;
 	size_t len;
 
-	if (size < 1 || size > 65536 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+	if (size < 1 || size > 65536 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return 0;
 	/* The first byte says how much the reader takes at most. */
 	frame_reader_init(&in, (size_t)data[0] * 64 + 1);

@@ -36,7 +36,7 @@ static void start(void)
 	int ends[2];
 
 	if (!mkdtemp(dir) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ||
-	    loop_init() < 0 || channel_init(ends[0], request_handle) < 0)
+	    loop_init() < 0 || channel_init(ends[0], dup(ends[0]), request_handle) < 0)
 		abort();
 	host = ends[1];
 	atexit(clean_up);

@@ -8,9 +8,14 @@ from stack import Stack, eventually
 
 # Takes the agent's place. Greets, answers its token, and then does what the command says.
 AGENT = r"""#!/usr/bin/python3
-import os, signal, socket, struct, sys, time
-s = socket.socket(fileno=0)
+import array, os, signal, socket, struct, time
+for fd in (0, 1):
+    os.set_blocking(fd, True)
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+
+def say(b):
+    while b:
+        b = b[os.write(1, b):]
 
 def frame(b):
     return struct.pack("<I", len(b)) + b
@@ -24,7 +29,7 @@ def varint(n):
 def read(n):
     b = b""
     while len(b) < n:
-        more = s.recv(n - len(b))
+        more = os.read(0, n - len(b))
         if not more:
             os._exit(0)
         b += more
@@ -40,50 +45,80 @@ def request():
         shift, i = shift + 7, i + 1
 
 if GREET:
-    s.sendall(frame(b"\x22\x02\x08\x01"))
+    say(frame(b"\x22\x02\x08\x01"))
 while True:
     n, b = request()
     me = b"\x08" + varint(n)
     if b[0] != 0x12:  # no run: the token, whose letters are random
-        s.sendall(frame(me))
+        say(frame(me))
         continue
     said = me + b"\x2a\x06\x22\x04yes\n"
     if b"GARBAGE" in b:
-        s.sendall(os.urandom(1 << 16))
+        say(os.urandom(1 << 16))
     elif b"FLOOD" in b:
         while True:
-            s.sendall(frame(me + b"\x22\x02\x08\x01") * 1000)
+            say(frame(me + b"\x22\x02\x08\x01") * 1000)
     elif b"UNASKED" in b:
-        s.sendall(frame(b"\x08" + varint(n + 1000) + b"\x2a\x00"))
+        say(frame(b"\x08" + varint(n + 1000) + b"\x2a\x00"))
     elif b"OTHER" in b:
-        s.sendall(frame(me + b"\x32\x02\x18\x01"))
+        say(frame(me + b"\x32\x02\x18\x01"))
     elif b"TWICE" in b:
-        s.sendall(frame(said) * 2)
+        say(frame(said) * 2)
     elif b"LONG" in b:
-        s.sendall(struct.pack("<I", 0x7fffffff))
+        say(struct.pack("<I", 0x7fffffff))
     elif b"PROMISE" in b:
-        s.sendall(struct.pack("<I", 1 << 20) + b"x")
+        say(struct.pack("<I", 1 << 20) + b"x")
     elif b"LARGE" in b:
-        s.sendall(frame(me + b"\x2a" + varint((3 << 20) + 5) + b"\x22" + varint(3 << 20) + b"x" * (3 << 20)))
+        say(frame(me + b"\x2a" + varint((3 << 20) + 5) + b"\x22" + varint(3 << 20) + b"x" * (3 << 20)))
     elif b"SILENT" in b:
         pass
     elif b"SPLIT" in b:
         for byte in frame(said):
-            s.sendall(bytes([byte]))
+            say(bytes([byte]))
             time.sleep(0.01)
     elif b"CLOSE" in b:
-        s.shutdown(socket.SHUT_RDWR)
+        os.close(1)
+        time.sleep(60)
+    elif b"DEAF" in b:
+        os.close(0)
+        time.sleep(60)
+    elif b"LINGER" in b:
+        # A connection that nobody reads, told to linger for days when it is closed: whoever closes it last waits. A socket to the host
+        # would carry it there.
+        try:
+            host = socket.socket(fileno=os.dup(1))
+            for _ in range(70):
+                listener = socket.socket()
+                listener.bind(("127.0.0.1", 0))
+                listener.listen(1)
+                mine = socket.create_connection(listener.getsockname())
+                theirs = listener.accept()[0]
+                mine.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000000))
+                mine.setblocking(False)
+                try:
+                    while True:
+                        mine.send(b"x" * 65536)
+                except BlockingIOError:
+                    pass
+                for held in (mine, theirs):
+                    host.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [held.fileno()]))])
+                    held.close()
+            os._exit(0)
+        except OSError as e:
+            said = os.strerror(e.errno).encode()
+            said = b"\x22" + varint(len(said)) + said
+            say(frame(me + b"\x2a" + varint(len(said)) + said))
     elif b"EXIT" in b:
         os._exit(3)
     elif b"DENIED" in b:
-        s.sendall(frame(me + b"\x10\x35\x1a\x04text"))
+        say(frame(me + b"\x10\x35\x1a\x04text"))
     elif b"WORDS" in b:
         text = b"\xff\x01\n" * 3000
-        s.sendall(frame(me + b"\x10\x03\x1a" + varint(len(text)) + text))
+        say(frame(me + b"\x10\x03\x1a" + varint(len(text)) + text))
     elif b"ODD" in b:
-        s.sendall(frame(me + b"\x2a" + varint(14) + b"\x08" + varint(4000000000) + b"\x10" + varint(4000000000) + b"\x30\x05"))
+        say(frame(me + b"\x2a" + varint(14) + b"\x08" + varint(4000000000) + b"\x10" + varint(4000000000) + b"\x30\x05"))
     else:
-        s.sendall(frame(said))
+        say(frame(said))
 """
 
 
@@ -100,7 +135,7 @@ def hostile(upstream, tmp_path_factory):
     assert containers_left(s) == []
 
 
-ENDS = ["GARBAGE", "FLOOD", "UNASKED", "OTHER", "TWICE", "LONG", "LARGE", "CLOSE", "EXIT", "DENIED"]
+ENDS = ["GARBAGE", "FLOOD", "UNASKED", "OTHER", "TWICE", "LONG", "LARGE", "CLOSE", "DEAF", "EXIT", "DENIED"]
 
 
 @pytest.mark.parametrize("way", ENDS)
@@ -134,6 +169,15 @@ def test_who_never_answers_is_ended(hostile, way):
         finish(waiting)
     assert e.value.reason == "timeout"   # sandboxd's: its time, five seconds to be killed, five to say so
     eventually(lambda: bad.container not in containers_left(hostile))
+    good.destroy()
+
+
+def test_nothing_but_bytes_reaches_the_host(hostile):
+    """Descriptors in the host's receive queue would be the host's to close, for as long as the guest likes."""
+    bad, good = Sandbox(hostile), Sandbox(hostile)
+    assert bad.run("RUN LINGER", timeout_ms=60000)["stdout"] == "Socket operation on non-socket"
+    assert good.run("RUN")["stdout"] == "yes\n"
+    bad.destroy()
     good.destroy()
 
 

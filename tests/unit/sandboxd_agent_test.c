@@ -2,6 +2,7 @@
  * itself, every call ends exactly once, and memory follows what has arrived. shows: NFR-SEC-36, NFR-SEC-43,
  * NFR-SEC-46, NFR-SEC-74 */
 #include <check.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -102,8 +103,10 @@ static void open_peer(struct peer *p, unsigned hello_ms)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+	ck_assert_int_eq(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
 	p->guest = pair[1];
-	ck_assert_int_eq(agent_open(&p->agent, loop, pair[0], hello_ms, hello_done, lost, p, NULL), 0);
+	ck_assert_int_eq(
+	    agent_open(&p->agent, loop, pair[0], dup(pair[0]), hello_ms, hello_done, lost, p, NULL), 0);
 }
 
 static void greet(struct peer *p)

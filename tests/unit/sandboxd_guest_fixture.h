@@ -45,7 +45,7 @@ static inline void guest_child(int fd)
 	dup2(fd, 0);
 	/* Among others the test's own end, which would keep the channel from ever ending. */
 	close_range(3, ~0u, 0);
-	if (loop_init() < 0 || proc_init() < 0 || channel_init(0, request_handle) < 0)
+	if (loop_init() < 0 || proc_init() < 0 || channel_init(0, dup(0), request_handle) < 0)
 		_exit(99);
 	loop_run(proc_tick);
 }
