@@ -128,5 +128,5 @@ void evidence_report(struct ocu_audit *a, const struct file_event *e)
 {
 	OCU_JSON json_t *d = detail(e);
 	struct ocu_event ev = event_of(e, d);
-	ocu_audit_report(a, &ev);
+	(e->outcome == OCU_OUTCOME_DENIED ? ocu_audit_refused : ocu_audit_report)(a, &ev);
 }

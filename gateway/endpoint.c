@@ -38,17 +38,17 @@ static void report_refused(struct gateway *g, struct ocu_http_req *r, const stru
 {
 	ocu_counter_add(ocu_counter("ocu_gateway_refused_total", NULL, "Requests refused before dispatch"),
 	                1);
-	ocu_audit_report(g->audit, &(struct ocu_event){
-	                               .class_uid = OCU_OCSF_AUTHENTICATION,
-	                               .activity_id = 1,
-	                               .action = "mcp.authenticate",
-	                               .resource = "mcp",
-	                               .actor_id = "unknown",
-	                               .session_id = "",
-	                               .trace_id = ocu_http_trace(r),
-	                               .outcome = OCU_OUTCOME_DENIED,
-	                               .reason = err->code,
-	                           });
+	ocu_audit_refused(g->audit, &(struct ocu_event){
+	                                .class_uid = OCU_OCSF_AUTHENTICATION,
+	                                .activity_id = 1,
+	                                .action = "mcp.authenticate",
+	                                .resource = "mcp",
+	                                .actor_id = "unknown",
+	                                .session_id = "",
+	                                .trace_id = ocu_http_trace(r),
+	                                .outcome = OCU_OUTCOME_DENIED,
+	                                .reason = err->code,
+	                            });
 }
 
 /* Before the body: whose page this is, and who is calling. */

@@ -157,17 +157,17 @@ static void routed(void *arg, const struct route *route, const struct ocu_error 
 
 static void report_denied(struct call *c, const char *tool, const struct ocu_error *err)
 {
-	ocu_audit_report(c->ex->g->audit, &(struct ocu_event){
-	                                      .class_uid = OCU_OCSF_API_ACTIVITY,
-	                                      .activity_id = 99,
-	                                      .action = "tool.call",
-	                                      .resource = tool,
-	                                      .actor_id = c->ex->caller.sub,
-	                                      .session_id = "",
-	                                      .trace_id = c->trace,
-	                                      .outcome = OCU_OUTCOME_DENIED,
-	                                      .reason = err->code,
-	                                  });
+	ocu_audit_refused(c->ex->g->audit, &(struct ocu_event){
+	                                       .class_uid = OCU_OCSF_API_ACTIVITY,
+	                                       .activity_id = 99,
+	                                       .action = "tool.call",
+	                                       .resource = tool,
+	                                       .actor_id = c->ex->caller.sub,
+	                                       .session_id = "",
+	                                       .trace_id = c->trace,
+	                                       .outcome = OCU_OUTCOME_DENIED,
+	                                       .reason = err->code,
+	                                   });
 }
 
 static int admit(struct call *c, const struct tool *t, const json_t *args, struct ocu_error *err)

@@ -22,6 +22,7 @@
 #include "libocu/peer.h"
 #include "libocu/pki.h"
 #include "libocu/rpc.h"
+#include "libocu/shaper.h"
 #include "libocu/waiting.h"
 #include "proto/audit.pb-c.h"
 #include "proto/methods.h"
@@ -35,7 +36,7 @@ enum {
 	PENDING_MAX = 16384,
 	UNREACHABLE_MS = 2000, /* an event waits this long for a connection */
 	COMMIT_MS = 5000,      /* and this long for a connected auditd */
-	REFUSED_PER_S = 50,    /* refusals reported in full; more are counted */
+	PROBE_MS = 1000,       /* between attempts while auditd takes nothing */
 };
 
 struct entry {
@@ -68,8 +69,9 @@ struct ocu_audit {
 	bool stopping;
 	struct batch *idle; /* of batches[] */
 	struct batch batches[BATCHES];
-	uint64_t refused_second; /* the limit on reported refusals */
-	unsigned refused_count, refused_hidden;
+	struct ocu_shaper refusals;
+	bool refusing;     /* auditd did not take what it was sent last */
+	uint64_t probe_at; /* while it does not */
 	struct ocu_counter *committed, *failed, *lost;
 };
 
@@ -173,6 +175,8 @@ static void batch_over(struct batch *b, const struct ocu_error *err)
 	b->next_free = a->idle;
 	a->idle = b;
 	a->under_way--;
+	/* An auditd that cannot write stays connected and says so. */
+	a->refusing = err && (err->code == OCU_E_NO_SPACE || err->code == OCU_E_AUDIT);
 	pthread_mutex_unlock(&a->lock);
 	if (err) {
 		ocu_error_set(&failure, OCU_E_AUDIT, "%s", err->text);
@@ -252,8 +256,8 @@ static struct entry *entry_new(const struct ocu_event *ev, ocu_audit_done_fn *do
 	return e;
 }
 
-int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_audit_done_fn *done,
-                           void *arg, struct ocu_error *err)
+static int add(struct ocu_audit *a, const struct ocu_event *ev, unsigned room, ocu_audit_done_fn *done,
+               void *arg, struct ocu_error *err)
 {
 	struct ocu_error why = {0};
 	struct entry *e = entry_new(ev, done, arg, &why);
@@ -262,7 +266,7 @@ int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_
 	if (!e)
 		return ocu_error_set(err, OCU_E_AUDIT, "%s", why.text);
 	pthread_mutex_lock(&a->lock);
-	queued = a->pending < PENDING_MAX && !a->stopping;
+	queued = a->pending < room && !a->stopping;
 	if (queued) {
 		*(a->head ? &a->tail->next : &a->head) = e;
 		a->tail = e;
@@ -273,8 +277,7 @@ int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_
 	pthread_mutex_unlock(&a->lock);
 	if (!queued) {
 		free(e);
-		return ocu_error_set(err, OCU_E_AUDIT, "%d events are pending, or the emitter stops",
-		                     PENDING_MAX);
+		return ocu_error_set(err, OCU_E_AUDIT, "%u events are pending, or the emitter stops", room);
 	}
 	pump(a);
 	pthread_mutex_lock(&a->lock);
@@ -282,6 +285,12 @@ int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_
 		pthread_cond_broadcast(&a->settled);
 	pthread_mutex_unlock(&a->lock);
 	return 0;
+}
+
+int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_audit_done_fn *done,
+                           void *arg, struct ocu_error *err)
+{
+	return add(a, ev, PENDING_MAX, done, arg, err);
 }
 
 struct waiter {
@@ -328,29 +337,28 @@ static void reported(void *arg, const struct ocu_error *err)
 
 void ocu_audit_report(struct ocu_audit *a, const struct ocu_event *ev)
 {
-	if (ocu_audit_commit_async(a, ev, reported, a, NULL) != 0)
+	/* They never take the place of an event that somebody waits for. */
+	if (add(a, ev, PENDING_MAX / 2, reported, a, NULL) != 0)
 		ocu_counter_add(a->lost, 1);
 }
 
-/* Whether this refusal is within the limit; *hidden is how many before it were not. */
-static bool refusal_due(struct ocu_audit *a, unsigned *hidden)
+void ocu_audit_refused(struct ocu_audit *a, const struct ocu_event *ev)
 {
-	uint64_t second = ocu_mono_ms() / 1000;
-	bool due;
+	struct ocu_event shown = *ev;
+	char key[192];
+	unsigned hidden;
 
+	snprintf(key, sizeof key, "%s %.160s", ev->action, ev->actor_id);
 	pthread_mutex_lock(&a->lock);
-	if (second != a->refused_second) {
-		a->refused_second = second;
-		a->refused_count = 0;
-	}
-	due = a->refused_count < REFUSED_PER_S;
-	a->refused_count += due;
-	a->refused_hidden += !due;
-	*hidden = due ? a->refused_hidden : 0;
-	if (due)
-		a->refused_hidden = 0;
+	bool due = ocu_shaper_take(&a->refusals, key, ocu_mono_ms(), &hidden);
 	pthread_mutex_unlock(&a->lock);
-	return due;
+	if (!due)
+		return;
+	OCU_JSON json_t *detail = ev->detail ? json_copy((json_t *)ev->detail) : json_object();
+	if (hidden)
+		json_object_set_new(detail, "unreported_before", json_integer(hidden));
+	shown.detail = json_object_size(detail) ? detail : NULL;
+	ocu_audit_report(a, &shown);
 }
 
 void ocu_audit_rpc_refused(struct ocu_audit *a, const struct ocu_peer *peer, uint32_t method,
@@ -368,20 +376,43 @@ void ocu_audit_rpc_refused(struct ocu_audit *a, const struct ocu_peer *peer, uin
 	    .outcome = OCU_OUTCOME_DENIED,
 	    .reason = why->code,
 	};
-	unsigned hidden;
-
-	if (!refusal_due(a, &hidden))
-		return;
 	OCU_JSON json_t *detail =
-	    json_pack("{s:s, s:I, s:s, s:I}", "by", a->system, "method", (json_int_t)method, "why", why->text,
-	              "unreported_before", (json_int_t)hidden);
+	    json_pack("{s:s, s:I, s:s}", "by", a->system, "method", (json_int_t)method, "why", why->text);
+
 	ev.detail = detail;
-	ocu_audit_report(a, &ev);
+	ocu_audit_refused(a, &ev);
 }
 
-int ocu_audit_healthy(const struct ocu_audit *a)
+static void probe(struct ocu_audit *a)
 {
-	return ocu_rpc_client_connected(a->client);
+	ocu_audit_report(a, &(struct ocu_event){
+	                        .class_uid = OCU_OCSF_APP_LIFECYCLE,
+	                        .activity_id = 99,
+	                        .action = "audit.resumed",
+	                        .resource = "trail",
+	                        .actor_id = a->system,
+	                        .session_id = "",
+	                        .trace_id = "",
+	                        .outcome = OCU_OUTCOME_SUCCESS,
+	                    });
+}
+
+int ocu_audit_healthy(struct ocu_audit *a)
+{
+	uint64_t now = ocu_mono_ms();
+	bool refusing, due;
+
+	if (!ocu_rpc_client_connected(a->client))
+		return 0;
+	pthread_mutex_lock(&a->lock);
+	refusing = a->refusing;
+	due = refusing && now >= a->probe_at;
+	if (due)
+		a->probe_at = now + PROBE_MS;
+	pthread_mutex_unlock(&a->lock);
+	if (due)
+		probe(a);
+	return !refusing;
 }
 
 int ocu_audit_start(struct ocu_audit **ret, const char *url, const struct ocu_identity *id,

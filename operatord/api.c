@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "libocu/audit.h"
-#include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/httpd.h"
 #include "libocu/json.h"
@@ -18,9 +17,8 @@
 #include "operatord/api_call.h"
 #include "operatord/control.h"
 #include "operatord/pool.h"
-#include "operatord/rate.h"
 
-enum { DRAIN_MS = 2500, REFUSALS_A_SECOND = 20 };
+enum { DRAIN_MS = 2500 };
 
 enum endpoint_id {
 #define X(handler, method, route, pool, schema) ENDPOINT_##handler,
@@ -46,8 +44,6 @@ struct api {
 	struct assertions *assertions;
 	struct ocu_schema *schema[ENDPOINT_COUNT]; /* NULL: no body */
 	struct ocu_httpd *all, *revoke;
-	pthread_mutex_t lock;
-	struct rate refusals; /* into the trail */
 };
 
 /* A request between the headers and its handler. */
@@ -78,11 +74,7 @@ static void report(struct api *api, struct ocu_http_req *r, const struct ocu_err
 	                             .reason = why->code};
 
 	ocu_counter_add(refused_total(), 1);
-	pthread_mutex_lock(&api->lock);
-	bool take = rate_take(&api->refusals, ocu_mono_ms());
-	pthread_mutex_unlock(&api->lock);
-	if (take)
-		ocu_audit_report(api->control->audit, &ev);
+	ocu_audit_refused(api->control->audit, &ev);
 }
 
 static void pending_free(void *arg)
@@ -229,8 +221,6 @@ int api_start(struct api **ret, struct control *c, struct assertions *a, struct 
 		return ocu_error_set(err, OCU_E_NOMEM, "api");
 	api->control = c;
 	api->assertions = a;
-	pthread_mutex_init(&api->lock, NULL);
-	rate_init(&api->refusals, REFUSALS_A_SECOND, REFUSALS_A_SECOND);
 	rc = compile(api, err);
 	if (rc == 0 && c->cfg.revoke_listen[0])
 		rc = listen_on(api, &api->revoke, c->cfg.revoke_listen, revoke_routes(), 2, err);
@@ -254,7 +244,6 @@ void api_stop(struct api *api)
 		ocu_httpd_stop(api->revoke, DRAIN_MS);
 	for (size_t i = 0; i < ENDPOINT_COUNT; i++)
 		ocu_schema_free(api->schema[i]);
-	pthread_mutex_destroy(&api->lock);
 	free(api);
 }
 

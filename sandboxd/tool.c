@@ -226,7 +226,7 @@ static int admit(struct tool *t, struct ocu_error *err)
 		return ocu_error_set(err, OCU_E_PARAMS, "bad call_id");
 	if ((rc = t->kind->check(t->req, err)))
 		return rc;
-	if (t->kind->action && !ocu_audit_healthy(t->node->audit))
+	if (!ocu_audit_healthy(t->node->audit))
 		return ocu_error_set(err, OCU_E_AUDIT, "%s", ocu_err_text(OCU_E_AUDIT));
 	return 0;
 }
@@ -246,7 +246,7 @@ static void refuse(struct tool *t, const struct ocu_error *why)
 	                       .reason = why->code,
 	                       .detail = detail};
 
-	ocu_audit_report(t->node->audit, &ev);
+	ocu_audit_refused(t->node->audit, &ev);
 	json_decref(detail);
 	ocu_counter_add(refused, 1);
 	ocu_rpc_fail(t->call, why);

@@ -18,6 +18,7 @@ from test_compose_walls import OUTSIDE, inside, reachable
 def full(docker, upstream):
     run([ROOT / "deploy/full/build-full-image"], env=docker.env, timeout=1500)
     with Project(docker, upstream, options=("--env-file", "full.env"), OCU_SEGMENT_AGE="3s") as p:
+        p.wait_healthy("store", timeout=120)
         yield p
 
 
@@ -134,7 +135,7 @@ def test_a_store_that_is_killed_keeps_what_it_took(full):
     assert m.bash("echo meanwhile") == "meanwhile\n"
     eventually(lambda: full.events(action="archive.unreachable"), timeout=90, every=1)
     full.compose("start", "store")
-    eventually(lambda: full.log("store").count("store: ready") == 2, timeout=120, every=1)
+    full.wait_healthy("store", timeout=120)
     assert key in names(full)
     archived(full)
 

@@ -74,6 +74,23 @@ def test_forged_tokens(stack):
             assert reason is None or got == reason, (name, got)
 
 
+def test_a_flood_without_a_token_leaves_the_trail_alone(stack):
+    """Counted in full, recorded as a sample: nobody fills auditd's disk, or hides in the crowd."""
+    before = len(stack.events(action="mcp.authenticate"))
+    c = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
+    for _ in range(2000):
+        c.request("GET", "/mcp")
+        r = c.getresponse()
+        r.read()
+        assert r.status == 401
+
+    def counted():
+        assert stack.mcp(token=stack.token[:-8], initialize=False).post(INIT)[0] == 401
+        got = stack.events(action="mcp.authenticate")[before:]
+        return any(e.get("unmapped", {}).get("unreported_before", 0) > 100 for e in got) and got
+    assert 10 <= len(eventually(counted, every=0.2)) < 400
+
+
 def test_token_for_another_audience(stack):
     token = stack.occ("token", "mint", "--caller", "bob", "--audience", "elsewhere", "--json")["token"]
     status, _, body = stack.mcp(token=token, initialize=False).post(INIT)

@@ -5,12 +5,13 @@ import os
 import pathlib
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
 from sandbox_world import RpcError, Sandbox, containers_left, control, finish, parents_of, pids_of
-from stack import Stack, eventually
+from stack import Stack, eventually, run
 from test_sandboxd_hostile import AGENT
 
 
@@ -205,6 +206,47 @@ def test_without_a_trail_nothing_begins(fresh):
     stack.start_one("auditd")
     eventually(lambda: refused(lambda: s.out("true")) is None, every=0.2)
     s.stop()
+
+
+def test_while_the_trail_cannot_be_written_nothing_begins(upstream):
+    """auditd is there and its disk is full. It goes on by itself once there is room."""
+    disk = pathlib.Path(tempfile.mkdtemp(prefix="ocu-disk-", dir="/var/tmp"))
+    run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=755", "none", disk])
+    config = {d: dict(v) for d, v in upstream.config.items()}
+    config.setdefault("auditd", {}).update(state_dir=str(disk), segment_size="1MiB", preallocate="0")
+    try:
+        with Stack(config) as stack:
+            s = Sandbox(stack)
+            s.out("true")
+            ballast = disk / "ballast"
+            subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True)
+            eventually(lambda: refused(lambda: s.run("true")) == "audit_unavailable", every=0.2)
+            assert not stack.ready(9193)
+            assert refused(lambda: s.run("touch /tmp/unseen")) == "audit_unavailable"
+            for call in (lambda: s.call("CreateFile", path="/tmp/unseen", content=""), lambda: s.call("Start", argv=["touch", "/tmp/unseen"]),
+                         lambda: s.call("Read", process_id=1)):
+                assert refused(call) == "audit_unavailable"
+            assert not os.path.exists(f"/proc/{s.init()}/root/tmp/unseen")
+            ballast.unlink()
+            eventually(lambda: refused(lambda: s.out("true")) is None, every=0.2)
+            trail = b"".join(p.read_bytes() for p in (disk / "auditd").glob("0*.jsonl"))
+            assert b'"trail.resumed"' in trail and b"unseen" not in trail
+            s.stop()
+    finally:
+        run(["umount", "-l", disk])
+        disk.rmdir()
+
+
+def test_a_flood_of_calls_without_a_grant_leaves_the_trail_alone(fresh):
+    """What a stolen gateway can send as fast as it likes is counted, and recorded as a sample."""
+    s = Sandbox(fresh)
+    before = len(fresh.events())
+    for _ in range(200):
+        with pytest.raises(RpcError):
+            s.call("Run", grant="x", argv=["true"])
+    got = fresh.events(action="tool.call", outcome="denied")
+    assert 10 <= len(got) < 150 and len(fresh.events()) - before < 150
+    assert s.out("echo on") == "on\n"
 
 
 def refused(call):
