@@ -45,17 +45,22 @@ int bundle_seccomp(const char *path, json_t **ret, struct ocu_error *err)
 	return 0;
 }
 
+/* Timers, queued signals and message queues are counted for the user who owns the sandbox's user namespace as
+ * well: root of the host, and of every other sandbox. */
+#define HOST_SHARED 1024
+#define TCP_BYTES   (64 << 20)
+
 static json_t *process(void)
 {
 	/* The agent needs no environment; it gives programs one made of constants. */
 	return json_pack("{s:b, s:{s:i, s:i}, s:[s], s:[s], s:s, s:{s:[], s:[], s:[], s:[], s:[]}, s:b, "
-	                 "s:[{s:s, s:i, s:i}, "
-	                 "{s:s, s:i, s:i}]}",
+	                 "s:[{s:s, s:i, s:i}, {s:s, s:i, s:i}, {s:s, s:i, s:i}, {s:s, s:i, s:i}]}",
 	                 "terminal", 0, "user", "uid", 0, "gid", 0, "args", "/run/ocu-guest-agent", "env",
 	                 "PATH=/usr/bin:/bin", "cwd", "/", "capabilities", "bounding", "effective",
 	                 "inheritable", "permitted", "ambient", "noNewPrivileges", 1, "rlimits", "type",
 	                 "RLIMIT_NOFILE", "hard", 4096, "soft", 1024, "type", "RLIMIT_CORE", "hard", 0,
-	                 "soft", 0);
+	                 "soft", 0, "type", "RLIMIT_SIGPENDING", "hard", HOST_SHARED, "soft", HOST_SHARED,
+	                 "type", "RLIMIT_MSGQUEUE", "hard", HOST_SHARED * 64, "soft", HOST_SHARED * 64);
 }
 
 /* A bind mount of <dir>/<name> (name "" for dir itself). */
@@ -82,9 +87,10 @@ static json_t *mounts(const struct bundle *b)
 	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s, s, s]}", "destination", "/dev",
 	                                      "type", "tmpfs", "source", "tmpfs", "options", "nosuid",
 	                                      "noexec", "mode=755", "size=64k"));
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s, s, s, s]}", "destination", "/dev/pts",
-	                                      "type", "devpts", "source", "devpts", "options", "nosuid",
-	                                      "noexec", "newinstance", "ptmxmode=0666", "mode=0620"));
+	json_array_append_new(list,
+	                      json_pack("{s:s, s:s, s:s, s:[s, s, s, s, s, s]}", "destination", "/dev/pts",
+	                                "type", "devpts", "source", "devpts", "options", "nosuid", "noexec",
+	                                "newinstance", "ptmxmode=0666", "mode=0620", "max=128"));
 	json_array_append_new(list, bind("/dev/shm", b->scratch, "shm", "noexec"));
 	json_array_append_new(list, bind("/tmp", b->scratch, "tmp", NULL));
 	json_array_append_new(list, bind("/root", b->scratch, "root", NULL));
@@ -120,6 +126,8 @@ static json_t *resources(const struct bundle *b)
 	j = json_pack("{s:{s:I}, s:{s:I, s:i}, s:{s:I}, s:[{s:b, s:s}]}", "memory", "limit",
 	              (json_int_t)b->memory_bytes, "cpu", "quota", quota, "period", CPU_PERIOD, "pids",
 	              "limit", (json_int_t)b->pids, "devices", "allow", 0, "access", "rwm");
+	if (b->limit_tcp)
+		json_object_set_new(json_object_get(j, "memory"), "kernelTCP", json_integer(TCP_BYTES));
 	if (b->limit_swap)
 		json_object_set_new(json_object_get(j, "memory"), "swap",
 		                    json_integer((json_int_t)b->memory_bytes));

@@ -25,6 +25,7 @@ struct bundle {
 	uint32_t guest_uid; /* first of 65536 host ids */
 	uint64_t memory_bytes;
 	int limit_swap; /* the host swaps: memory_bytes bounds both together */
+	int limit_tcp;  /* the host counts what sockets hold apart: that is bounded, too */
 	uint32_t cpu_percent;
 	uint32_t pids;
 	json_t *seccomp; /* borrowed: linux.seccomp */

@@ -176,6 +176,26 @@ static int root_of_procs(const struct cgroups *cg)
 	return cgroups_root(cg, "pids");
 }
 
+bool cgroups_bound_tcp(const struct cgroups *cg)
+{
+	int root = cg->v2 ? -1 : cgroups_root(cg, "memory");
+	char path[CGROUP_PATH_MAX];
+
+	if (root < 0)
+		return false;
+	snprintf(path, sizeof path, "%s/memory.kmem.tcp.limit_in_bytes", cg->roots[root]);
+	return access(path, W_OK) == 0;
+}
+
+void cgroup_unbound_cpu(const struct cgroups *cg, const char *container)
+{
+	int root = cgroups_root(cg, "cpu");
+
+	if (root >= 0)
+		write_group(cg, root, container, cg->v2 ? "cpu.max" : "cpu.cfs_quota_us",
+		            cg->v2 ? "max" : "-1");
+}
+
 int cgroup_kill(const struct cgroups *cg, const char *container)
 {
 	OCU_FREE char *text = malloc(PIDS_TEXT_MAX);

@@ -44,6 +44,10 @@ void cgroups_remove_parent(const struct cgroups *cg);
  * not to go on. */
 int cgroup_freeze(const struct cgroups *cg, const char *container, bool frozen, unsigned wait_ms,
                   struct ocu_error *err);
+/* Whether what sockets hold is counted apart from a group's memory, and can be bounded. */
+bool cgroups_bound_tcp(const struct cgroups *cg);
+/* No ceiling on its CPU time any more, so that what dies does so at the host's pace. */
+void cgroup_unbound_cpu(const struct cgroups *cg, const char *container);
 /* SIGKILL to every process in the group, and lets go what was frozen so that it can die. Returns how many
  * were there. */
 int cgroup_kill(const struct cgroups *cg, const char *container);

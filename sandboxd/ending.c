@@ -19,6 +19,7 @@
 #include "sandboxd/evidence.h"
 #include "sandboxd/jobs.h"
 #include "sandboxd/node.h"
+#include "sandboxd/scrubber.h"
 #include "sandboxd/session.h"
 #include "sandboxd/tool.h"
 
@@ -54,6 +55,8 @@ static void freeze(struct session *s, struct steps *st)
 	struct ocu_error err = {0};
 
 	/* Not standing still in time is not a failure: the sandbox is killed in any case. */
+	if (s->contained)
+		cgroup_unbound_cpu(&s->node->cgroups, s->container);
 	if (s->contained &&
 	    cgroup_freeze(&s->node->cgroups, s->container, true, FREEZE_MS, &err) == OCU_E_TIMEOUT)
 		err.code = 0;
@@ -63,10 +66,13 @@ static void freeze(struct session *s, struct steps *st)
 static void scrub(struct session *s, struct steps *st)
 {
 	struct ocu_error err = {0};
-	long files = s->staged ? stage_scrub(&s->node->stage, s->container, SCRUB_MS, &err) : 0;
+	long files = s->staged ? scrubber_run(&s->node->stage, s->container, SCRUB_MS, &err) : 0;
 
 	if (files >= 0)
 		json_object_set_new(st->detail, "scrubbed_files", json_integer(files));
+	/* What is left of it goes with its mount, and nobody's kill waits for that. */
+	if (files == OCU_E_TIMEOUT)
+		err.code = 0;
 	step_done(st, "scrub_us", &err);
 }
 
@@ -120,6 +126,8 @@ static void destroy(struct session *s, struct steps *st)
 		runtime_delete(&n->runtime, s->container, DELETE_MS, &first);
 		if (cgroup_remove(&n->cgroups, s->container, &err) && !first.code)
 			first = err;
+		/* Its uids are not another's before its last process is gone. */
+		s->contained = !cgroup_empty(&n->cgroups, s->container);
 	}
 	netns_done(&s->net);
 	if (s->staged && stage_remove(&n->stage, s->container, &err) && !first.code)
@@ -127,7 +135,7 @@ static void destroy(struct session *s, struct steps *st)
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	s->pidfd = -1;
-	s->staged = s->contained = s->files_mounted = false;
+	s->staged = s->files_mounted = false;
 	step_done(st, "destroy_us", &first);
 }
 
@@ -147,8 +155,23 @@ static struct steps run_steps(struct session *s)
 
 /* --- who ends, and why --- */
 
-static void finish(struct session *s, const char *why, bool forget)
+/* Something of it still dies: it keeps its slot and its name, lets nobody in, and is ended again by the
+ * watch, or by who asks. */
+static int not_over(struct session *s, struct ocu_error *err)
 {
+	pthread_mutex_lock(&s->lock);
+	s->denied = true;
+	s->denied_at = ocu_mono_ms();
+	pthread_mutex_unlock(&s->lock);
+	session_set_state(s, SESSION_RUNNING);
+	return ocu_error_set(err, OCU_E_TIMEOUT, "its processes have been killed and do not end yet");
+}
+
+/* The slot is free, unless something of the sandbox is still there: OCU_E_TIMEOUT. */
+static int finish(struct session *s, const char *why, bool forget, struct ocu_error *err)
+{
+	if (s->contained)
+		return not_over(s, err);
 	pthread_mutex_lock(&s->lock);
 	snprintf(s->why, sizeof s->why, "%s", why);
 	pthread_mutex_unlock(&s->lock);
@@ -156,6 +179,7 @@ static void finish(struct session *s, const char *why, bool forget)
 	session_set_state(s, SESSION_ENDED);
 	if (forget)
 		session_forget(s);
+	return 0;
 }
 
 static bool was_killed(struct session *s)
@@ -195,7 +219,9 @@ static void count_end(const char *labels)
 static int stop_running(struct session *s, const char *reason, const char *trace, struct ocu_error *err)
 {
 	uint64_t begin = ocu_mono_ns();
+	struct ocu_error unfinished = {0};
 	struct steps st;
+	int rc;
 
 	end_calls(s);
 	st = run_steps(s);
@@ -205,12 +231,13 @@ static int stop_running(struct session *s, const char *reason, const char *trace
 	ocu_histogram_us(ocu_histogram("ocu_sandboxd_stop_seconds", NULL, "End of a sandbox, all steps"),
 	                 (ocu_mono_ns() - begin) / 1000);
 	count_end("cause=\"stopped\"");
-	finish(s, "stopped", true);
-	return evidence_commit(
+	finish(s, "stopped", true, &unfinished);
+	rc = evidence_commit(
 	    s,
 	    &(struct evidence){
 	        .action = EVIDENCE_STOPPED, .trace = trace, .code = st.err.code, .detail = st.detail},
 	    err);
+	return rc || !unfinished.code ? rc : ocu_error_set(err, unfinished.code, "%s", unfinished.text);
 }
 
 static int stop_session(struct session *s, const char *reason, bool by_operator, const char *trace,
@@ -255,7 +282,7 @@ void ending_take_back(struct session *s, const struct ocu_error *why, const char
 	evidence_report(
 	    s, &(struct evidence){
 	           .action = EVIDENCE_FAILED, .trace = trace, .code = why->code, .detail = st.detail});
-	finish(s, "not started", true);
+	finish(s, "not started", true, NULL);
 }
 
 /* --- by itself --- */
@@ -298,7 +325,7 @@ static void crash_job(void *arg)
 	count_end("cause=\"by_itself\"");
 	evidence_report(
 	    s, &(struct evidence){.action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
-	finish(s, why, false);
+	finish(s, why, false, NULL);
 	session_unref(s);
 }
 
@@ -371,7 +398,7 @@ static void end_job(void *arg)
 		/* Its channel closes with this process in any case, so this end could not be refused. */
 		evidence_report(s, &(struct evidence){
 		                       .action = EVIDENCE_STOPPED, .code = st.err.code, .detail = st.detail});
-		finish(s, "stopped", true);
+		finish(s, "stopped", true, NULL);
 	} else {
 		session_wait(s, 1u << SESSION_ENDED);
 	}

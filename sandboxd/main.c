@@ -121,6 +121,7 @@ static int prepare(struct node *n, struct ocu_error *err)
 	    (rc = grants_new(&n->grants, ocu_conf_str(c, "pki_dir"), ocu_conf_str(c, "trust_domain"),
 	                     ocu_conf_str(c, "instance"), err)))
 		return rc;
+	n->limit_tcp = cgroups_bound_tcp(&n->cgroups);
 	return sessions_new(&n->sessions, n, (unsigned)ocu_conf_int(c, "max_sandboxes"),
 	                    (uid_t)ocu_conf_int(c, "guest_uid_base"), err);
 }

@@ -31,7 +31,7 @@ struct node {
 	struct cgroups cgroups;
 	struct runtime runtime;
 	json_t *seccomp;
-	bool limit_swap;
+	bool limit_swap, limit_tcp;
 	struct ocu_audit *audit;
 	struct ocu_denylist *denylist;
 	struct grants *grants;

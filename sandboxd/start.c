@@ -143,6 +143,7 @@ static int write_bundle(struct session *s, struct ocu_error *err)
 	                                     .guest_uid = s->guest_uid,
 	                                     .memory_bytes = s->limits.memory_bytes,
 	                                     .limit_swap = n->limit_swap,
+	                                     .limit_tcp = n->limit_tcp,
 	                                     .cpu_percent = s->limits.cpu_percent,
 	                                     .pids = s->limits.pids,
 	                                     .seccomp = n->seccomp},

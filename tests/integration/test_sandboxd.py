@@ -1,6 +1,7 @@
 """sandboxd over its own RPCs: tool calls in real sandboxes, with every runtime that is installed.
 shows: NFR-SEC-02, NFR-SEC-14, NFR-SEC-22, NFR-SEC-47, NFR-SEC-74, NFR-SEC-75, NFR-IC-05, NFR-REL-09, NFR-REL-11, NFR-SEC-65 (in part), NFR-SEC-72"""
 import base64
+import os
 import shutil
 import subprocess
 import time
@@ -52,7 +53,6 @@ def test_privileges_of_the_agent_and_of_programs(world, sandbox):
 
 
 def test_namespaces_are_its_own(world, sandbox):
-    import os
     other = Sandbox(world)
     spaces = ("user", "pid", "mnt", "net", "ipc", "uts", "cgroup")
     seen = [{os.readlink(f"/proc/{p}/ns/{n}") for n in spaces}
@@ -98,7 +98,6 @@ def test_nothing_can_be_traced(sandbox):
 
 def flows_of(world):
     """What the kernel tracks in each network namespace that sandboxd holds; it opens and closes some meanwhile."""
-    import os
     folder, nets = f"/proc/{world.proc['sandboxd'].pid}/fd", {}
     for n in os.listdir(folder):
         try:
@@ -388,7 +387,6 @@ def test_an_end_leaves_nothing(world):
     assert len(pids) >= 4
     assert s.stop()["duration_us"] < 50_000_000
     assert pids_of(container) == [] and container not in containers_left(world) and s.listed() is None
-    import os
     assert not [p for p in pids if os.path.exists(f"/proc/{p}") and container in open(f"/proc/{p}/cgroup").read()]
     s.stop()  # again: fine
     with pytest.raises(RpcError) as e:
@@ -403,7 +401,6 @@ def ended_in_order(world, s):
 
 
 def test_an_end_does_not_need_the_guest(world):
-    import os
     import signal
     s = Sandbox(world)
     s.out("true")
@@ -438,7 +435,6 @@ def test_calls_under_way_end_with_it(world):
 
 
 def test_a_killed_agent_is_noticed_and_cleaned_up(world):
-    import os
     import signal
     s = Sandbox(world)
     running = s.begin_run("touch /tmp/order; sleep 60")
@@ -468,6 +464,65 @@ def test_out_of_memory_ends_the_program_not_the_agent(world, sandbox):
     r = sandbox.run('python3 -c "x = []\nwhile True: x.append(bytearray(1 << 24))"')
     assert r["signal"] == 9 or r["exit_code"] == 137, r
     assert sandbox.out("echo alive") == "alive\n"
+
+
+def python(code):
+    return ["/usr/bin/python3", "-c", code]
+
+
+def test_sockets_are_bounded(world):
+    """What waits in a socket is the host's memory: a sandbox that hoards them is ended."""
+    bad, good = Sandbox(world), Sandbox(world)
+    with pytest.raises(RpcError) as e:
+        bad.run(python("import os, socket, time\nfor _ in range(4):\n    if not os.fork(): break\n"
+                       "held = [socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) for _ in range(1000)]\ntime.sleep(60)"))
+    assert e.value.reason == "session_gone"
+    eventually(lambda: (bad.listed() or {"why": "sockets"})["why"] and bad.container not in containers_left(world))
+    [crash] = world.events(session_id=bad.id, action="sandbox.crash")
+    assert "more sockets" in crash["unmapped"]["why"]
+    assert good.out(python("import socket; print(len([socket.socket() for _ in range(900)]))")) == "900\n"
+    good.destroy()
+
+
+def test_terminals_timers_and_queues_are_its_own(world):
+    """Some of the host's ceilings are one for all sandboxes: none takes them from the others."""
+    greedy, other = Sandbox(world), Sandbox(world)
+    taken = greedy.run(python("""import ctypes, os, sys
+os.fork()
+held, libc = [], ctypes.CDLL(None, use_errno=True)
+try:
+    while len(held) < 900: held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError: pass
+timers, t = 0, ctypes.c_void_p()
+while timers < 5000 and libc.timer_create(1, None, ctypes.byref(t)) == 0: timers += 1
+print(len(held), timers, flush=True)"""))
+    for line in taken["stdout"].splitlines():
+        terminals, timers = map(int, line.split())
+        assert terminals <= 128 and timers <= 1024
+    assert other.out(python("import os; os.openpty(); print('on')")) == "on\n"
+    greedy.destroy()
+    other.destroy()
+
+
+def test_an_end_does_not_wait_for_what_is_mapped(world):
+    """Cutting a file short takes as long as its mappings make it."""
+    s = Sandbox(world)
+    s.begin_run(python("""import mmap, os, time
+fd = os.open("/dev/shm/f", os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 96 << 20)
+mmap.mmap(fd, 96 << 20).write(b"x" * (96 << 20))
+for _ in range(100):
+    if os.fork() == 0:
+        held = [mmap.mmap(fd, 96 << 20, flags=mmap.MAP_SHARED | 0x8000) for _ in range(4)]
+        open("/tmp/done", "a").write("x")
+        time.sleep(1000)
+time.sleep(1000)"""), timeout_ms=60000)
+    done = f"/proc/{s.init()}/root/tmp/done"
+    eventually(lambda: os.path.exists(done) and os.path.getsize(done) == 100, timeout=60)
+    s.stop()
+    [end] = world.events(session_id=s.id, action="sandbox.stopped")
+    assert "failed_step" not in end["unmapped"] and s.container not in containers_left(world)
+    print(end["unmapped"])
 
 
 def test_a_fork_bomb_is_bounded(world, sandbox):
