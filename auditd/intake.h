@@ -17,7 +17,7 @@ struct request;
 struct store;
 
 #define INTAKE_EVENTS_MAX  256        /* in one Append */
-#define INTAKE_REQUEST_MAX (4u << 20) /* bytes of their JSON */
+#define INTAKE_REQUEST_MAX (1u << 20) /* bytes of their JSON */
 
 struct intake {
 	struct store *store;

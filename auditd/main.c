@@ -153,6 +153,7 @@ static int serve(struct auditd *a, struct ocu_error *err)
 	    .arg = &a->intake,
 	    .workers = WORKERS,
 	    .inflight = INFLIGHT,
+	    .request_max = INTAKE_REQUEST_MAX + (64u << 10), /* and what is around the events */
 	    .refused = intake_refused,
 	};
 	const struct auditor_opts auditor = {

@@ -154,6 +154,7 @@ static int serve(struct egressd *g, struct ocu_error *err)
 	    .table = service_table,
 	    .arg = &g->service,
 	    .refused = service_refused,
+	    .request_max = 1u << 20, /* a rule for each of 1024 hosts */
 	};
 	int rc = ocu_rpc_server_start(&g->rpc, &rpc, err);
 

@@ -32,7 +32,7 @@ enum {
 	BATCHES_SMALL = 2, /* under way, and a small batch still leaves; beyond that it waits to grow */
 	BATCH_WORTH = 32,  /* events: no longer small */
 	BATCH_EVENTS = 256,
-	BATCH_BYTES = 4 << 20,
+	BATCH_BYTES = 1 << 20,
 	PENDING_MAX = 16384,
 	UNREACHABLE_MS = 2000, /* an event waits this long for a connection */
 	COMMIT_MS = 5000,      /* and this long for a connected auditd */

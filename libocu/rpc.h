@@ -46,6 +46,9 @@ struct ocu_rpc_server_opts {
 	void *arg;
 	unsigned workers;  /* threads running handlers; 0: 8 */
 	unsigned inflight; /* requests accepted and not yet answered; more wait in the peer; 0: 256 */
+	/* Bytes of one request, envelope included; more costs the connection. What has begun to arrive is
+	 * held in memory, on every connection: no more than the methods need. 0: 64 KiB. */
+	size_t request_max;
 	/* A refused request, or (method 0) a connection refused in its handshake: peer is NULL when unknown.
 	 * Runs on a worker. May be NULL. */
 	void (*refused)(const struct ocu_peer *peer, uint32_t method, const struct ocu_error *why, void *arg);

@@ -21,6 +21,7 @@ enum {
 	WORKERS_MAX = 64,
 	INFLIGHT_DEFAULT = 256,
 	INFLIGHT_MAX = 4096,
+	REQUEST_MAX = 64 << 10,
 	FLUSH_POLL_MS = 2,
 	LINGER_MS = 50, /* between the last answer and the close */
 };
@@ -149,7 +150,8 @@ static int open_socket(struct ocu_rpc_server *s, struct ocu_error *err)
 	int rv = nng_rep0_open(&s->socket);
 
 	if (rv == 0)
-		rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, OCU_RPC_MESSAGE_MAX);
+		rv = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ,
+		                         s->o.request_max ? s->o.request_max : REQUEST_MAX);
 	if (rv == 0)
 		rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, ocu_rpc_pipe_added, s);
 	if (rv == 0)

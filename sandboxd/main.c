@@ -36,13 +36,14 @@
 #include "sandboxd/start.h"
 #include "sandboxd/watch.h"
 
-#define START_THREADS 4
-#define START_QUEUE   256
-#define END_THREADS   4
-#define EXEC_WORKERS  4 /* no handler there blocks */
-#define EXEC_INFLIGHT 1024
-#define DRAIN_MS      1000
-#define DENYLIST_MS   3000
+#define START_THREADS    4
+#define START_QUEUE      256
+#define END_THREADS      4
+#define EXEC_WORKERS     4 /* no handler there blocks */
+#define EXEC_INFLIGHT    1024
+#define EXEC_REQUEST_MAX (2u << 20) /* the guest's frame has half of it */
+#define DRAIN_MS         1000
+#define DENYLIST_MS      3000
 
 #define CAP(c) (UINT64_C(1) << (c))
 
@@ -308,6 +309,7 @@ static int serve(struct node *n, struct servers *s, struct ocu_error *err)
 	o.table = exec_table;
 	o.workers = EXEC_WORKERS;
 	o.inflight = EXEC_INFLIGHT;
+	o.request_max = EXEC_REQUEST_MAX;
 	if ((rc = ocu_rpc_server_start(&s->exec, &o, err)))
 		return rc;
 	return watch_start(&s->watch, n, err);

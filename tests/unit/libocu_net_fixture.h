@@ -174,10 +174,13 @@ static const struct ocu_rpc_entry net_table[] = {
 
 static inline struct ocu_rpc_server *net_server(const struct ocu_rpc_server_opts *o, char url[64])
 {
+	struct ocu_rpc_server_opts any = *o;
 	struct ocu_rpc_server *s = NULL;
 	struct ocu_error err = {0};
 
-	ck_assert_msg(ocu_rpc_server_start(&s, o, &err) == 0, "%s", err.text);
+	if (!any.request_max)
+		any.request_max = OCU_RPC_MESSAGE_MAX;
+	ck_assert_msg(ocu_rpc_server_start(&s, &any, &err) == 0, "%s", err.text);
 	ck_assert_int_gt(ocu_rpc_server_port(s), 0);
 	snprintf(url, 64, "tls+tcp://127.0.0.1:%d", ocu_rpc_server_port(s));
 	return s;

@@ -218,6 +218,31 @@ START_TEST(a_server_listens_where_it_is_told_and_nowhere_else)
 }
 END_TEST
 
+/* What has begun to arrive is memory, on every connection of a peer. shows: NFR-SEC-51 */
+START_TEST(a_server_takes_no_more_than_its_methods_need)
+{
+	struct ocu_rpc_server_opts o = {
+	    .url = "tls+tcp://127.0.0.1:0", .identity = sandboxd, .table = net_table, .request_max = 65536};
+	char url[64];
+	struct ocu_rpc_server *s = net_server(&o, url);
+	struct ocu_rpc_client *c = net_connected(gateway, url, OCU_COMP_SANDBOXD);
+	Ocu__Exec__RunRequest req = OCU__EXEC__RUN_REQUEST__INIT;
+
+	req.stdin.data = calloc(1, 70000);
+	req.stdin.len = 60000;
+	ck_assert_int_eq(ocu_rpc_call(c, &ocu_m_exec_run, &req.base, NULL, 60000, NULL, NULL), 0);
+	req.stdin.len = 70000;
+	ck_assert_int_eq(ocu_rpc_call(c, &ocu_m_exec_run, &req.base, NULL, 60000, NULL, NULL),
+	                 OCU_E_UNAVAILABLE);
+	req.stdin.len = 60000;
+	ck_assert_int_eq(ocu_rpc_client_wait(c, 60000, NULL), 0);
+	ck_assert_int_eq(ocu_rpc_call(c, &ocu_m_exec_run, &req.base, NULL, 60000, NULL, NULL), 0);
+	free(req.stdin.data);
+	ocu_rpc_client_free(c);
+	ocu_rpc_server_stop(s, 1000);
+}
+END_TEST
+
 /* Sizes around the record and buffer sizes, up to the largest message. */
 START_TEST(bodies_of_every_size_come_back_whole)
 {
@@ -744,6 +769,7 @@ int main(void)
 	tcase_add_checked_fixture(t, load, unload);
 	tcase_add_test(t, the_handler_knows_who_calls);
 	tcase_add_test(t, a_server_listens_where_it_is_told_and_nowhere_else);
+	tcase_add_test(t, a_server_takes_no_more_than_its_methods_need);
 	tcase_add_test(t, bodies_of_every_size_come_back_whole);
 	tcase_add_test(t, many_callers_share_a_connection);
 	tcase_add_test(t, calls_may_be_kept_and_answered_later);
