@@ -39,6 +39,8 @@ static const struct ocu_conf_opt options[] = {
      "Requests under way per caller; more are refused"},
     {"threads", OCU_CONF_INT, "2", 1, 64, NULL, "HTTP threads"},
     {"max_connections", OCU_CONF_INT, "1024", 1, 65536, NULL, "Open HTTP connections"},
+    {"max_connections_per_address", OCU_CONF_INT, "512", 0, 65536, NULL,
+     "Of one client address; 0: all of them. Behind a reverse proxy every client has its address"},
     {0},
 };
 

@@ -51,17 +51,24 @@ static void report_refused(struct gateway *g, struct ocu_http_req *r, const stru
 	                            });
 }
 
+static void leave(void *arg)
+{
+	struct visitor *v = arg;
+	inflight_taken(&v->untaken);
+	free(v);
+}
+
 /* Before the body: whose page this is, and who is calling. */
 static int admit(struct ocu_http_req *r, void *arg, struct ocu_error *err)
 {
 	struct gateway *g = arg;
-	struct caller *caller = calloc(1, sizeof *caller);
-	if (!caller)
+	struct visitor *visitor = calloc(1, sizeof *visitor);
+	if (!visitor)
 		return ocu_error_set(err, OCU_E_NOMEM, "caller");
-	ocu_http_set_user(r, caller, free);
+	ocu_http_set_user(r, visitor, leave);
 	int rc = hosts_check(g->hosts, ocu_http_header(r, "Host"), ocu_http_header(r, "Origin"), err);
 	if (rc == 0)
-		rc = auth_check(g->auth, ocu_http_bearer(r), caller, err);
+		rc = auth_check(g->auth, ocu_http_bearer(r), &visitor->caller, err);
 	if (rc) {
 		if (ocu_err_http(rc) == 401)
 			challenge(g, r, rc);
@@ -149,7 +156,7 @@ static void post(struct ocu_http_req *r, void *arg)
 	size_t len;
 	ocu_http_body(r, &data, &len);
 	if (check_headers(r, &err) || ocu_json_parse(data, len, MCP_BODY_MAX, &body, &err) ||
-	    exchange_new(&ex, g, r, ocu_http_user(r), &err)) {
+	    exchange_new(&ex, g, r, &err)) {
 		ocu_http_reply_error(r, &err);
 		return;
 	}
@@ -192,7 +199,7 @@ static void deleted(void *arg, const struct route *route, const struct ocu_error
 static void delete (struct ocu_http_req *r, void *arg)
 {
 	struct gateway *g = arg;
-	const struct caller *caller = ocu_http_user(r);
+	const struct caller *caller = &((const struct visitor *)ocu_http_user(r))->caller;
 	const char *session = ocu_http_header(r, "Mcp-Session-Id");
 	struct ocu_error err = {0};
 	char hint[HINT_MAX];

@@ -8,17 +8,17 @@
 #include "libocu/id.h"
 #include "libocu/json.h"
 
-#define OUT_MAX ((size_t)BATCH_MAX * (MCP_RESULT_MAX + 8192))
+#define BATCH_OUT_MAX ((size_t)4 << 20) /* what the answers of a batch may have together */
+#define OUT_MAX       (BATCH_OUT_MAX + (size_t)BATCH_MAX * 16384)
 
-int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http,
-                 const struct caller *caller, struct ocu_error *err)
+int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http, struct ocu_error *err)
 {
 	struct exchange *ex = calloc(1, sizeof *ex);
 	if (!ex)
 		return ocu_error_set(err, OCU_E_NOMEM, "exchange");
 	ex->g = g;
 	ex->http = http;
-	ex->caller = *caller;
+	ex->caller = ((const struct visitor *)ocu_http_user(http))->caller;
 	ex->pending = 1;
 	ocu_buf_init(&ex->out, OUT_MAX);
 	pthread_mutex_init(&ex->lock, NULL);
@@ -36,6 +36,8 @@ void exchange_abandon(struct exchange *ex)
 static void exchange_answer(struct exchange *ex)
 {
 	struct ocu_http_req *http = ex->http;
+	struct visitor *v = ocu_http_user(http);
+	inflight_hold(ex->g->inflight, &v->untaken, ex->caller.sub, ex->answers);
 	if (ex->stream) {
 		ocu_http_stream_end(http);
 	} else if (ex->answers == 0) {
@@ -76,18 +78,30 @@ static void stream_event(struct exchange *ex, const struct ocu_buf *json)
 		ocu_http_stream_write(ex->http, b.data, b.len);
 }
 
+/* Called with the lock held. */
+static void add_answer(struct exchange *ex, const struct call *c, const struct ocu_buf *json)
+{
+	OCU_BUF struct ocu_buf instead = OCU_BUF_INIT(16384);
+	if (ex->batch &&
+	    json->len > BATCH_OUT_MAX - (ex->out.len < BATCH_OUT_MAX ? ex->out.len : BATCH_OUT_MAX)) {
+		jsonrpc_error(&instead, c->id, OCU_E_TOO_LARGE,
+		              "the answers of this batch are too large together; call by itself", c->trace);
+		json = &instead;
+	}
+	if (ex->batch)
+		ocu_buf_putc(&ex->out, ex->answers ? ',' : '[');
+	ocu_buf_put(&ex->out, json->data, json->len);
+}
+
 static void answer(struct call *c, const struct ocu_buf *json)
 {
 	struct exchange *ex = c->ex;
 	inflight_remove(ex->g->inflight, c);
 	pthread_mutex_lock(&ex->lock);
-	if (ex->stream) {
+	if (ex->stream)
 		stream_event(ex, json);
-	} else {
-		if (ex->batch)
-			ocu_buf_putc(&ex->out, ex->answers ? ',' : '[');
-		ocu_buf_put(&ex->out, json->data, json->len);
-	}
+	else
+		add_answer(ex, c, json);
 	ex->answers++;
 	pthread_mutex_unlock(&ex->lock);
 	json_decref(c->id);
@@ -97,13 +111,14 @@ static void answer(struct call *c, const struct ocu_buf *json)
 	release(ex);
 }
 
-struct call *call_new(struct exchange *ex, const json_t *id)
+struct call *call_new(struct exchange *ex, const json_t *id, const json_t *progress_token)
 {
 	struct call *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
 	c->ex = ex;
 	c->id = json_incref((json_t *)id);
+	c->progress_token = json_incref((json_t *)progress_token);
 	c->trace = ocu_http_trace(ex->http);
 	c->started_ms = c->reported_ms = ocu_mono_ms();
 	ocu_id_new("call_", c->call_id);

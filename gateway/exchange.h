@@ -11,10 +11,17 @@
 #include <stdbool.h>
 
 #include "gateway/gateway.h"
+#include "gateway/inflight.h"
 #include "gateway/mcp_session.h"
 #include "libocu/buf.h"
 
 #define BATCH_MAX 32
+
+/* Who asks, and what is kept for as long as the HTTP request lasts. */
+struct visitor {
+	struct caller caller;
+	struct untaken untaken;
+};
 
 struct exchange {
 	struct gateway *g;
@@ -49,14 +56,15 @@ struct call {
 	struct call *prev, *next;         /* inflight's list */
 };
 
-int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http,
-                 const struct caller *caller, struct ocu_error *err);
+/* Of the visitor of http. */
+int exchange_new(struct exchange **ret, struct gateway *g, struct ocu_http_req *http, struct ocu_error *err);
 /* Frees an exchange in which nothing was dispatched; the HTTP request is the caller's again. */
 void exchange_abandon(struct exchange *ex);
 /* Releases the dispatcher's hold; answers when no call is left. */
 void exchange_dispatched(struct exchange *ex);
 
-struct call *call_new(struct exchange *ex, const json_t *id);
+/* progress_token: NULL for none. */
+struct call *call_new(struct exchange *ex, const json_t *id, const json_t *progress_token);
 /* Each answers the call and frees it. result: JSON text. */
 void call_result(struct call *c, const struct ocu_buf *result);
 void call_result_text(struct call *c, const char *json);

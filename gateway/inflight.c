@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/exchange.h"
 #include "gateway/routes.h"
 #include "libocu/clock.h"
 #include "libocu/metrics.h"
@@ -16,7 +17,9 @@ struct inflight {
 	pthread_cond_t wake;
 	pthread_t ticker;
 	bool stop;
+	unsigned refs; /* ours, and one of each that is untaken */
 	struct call *first;
+	struct untaken *untaken;
 	struct ocu_gauge *gauge;
 };
 
@@ -49,6 +52,7 @@ int inflight_new(struct inflight **ret, struct ocu_error *err)
 	struct inflight *f = calloc(1, sizeof *f);
 	if (!f)
 		return ocu_error_set(err, OCU_E_NOMEM, "inflight");
+	f->refs = 1;
 	f->gauge = ocu_gauge("ocu_gateway_requests_inflight", NULL, "JSON-RPC requests not yet answered");
 	ocu_cond_init(&f->wake);
 	pthread_mutex_init(&f->lock, NULL);
@@ -61,6 +65,18 @@ int inflight_new(struct inflight **ret, struct ocu_error *err)
 	return 0;
 }
 
+/* With the lock, which it gives back. */
+static void unref(struct inflight *f)
+{
+	bool last = --f->refs == 0;
+	pthread_mutex_unlock(&f->lock);
+	if (!last)
+		return;
+	pthread_cond_destroy(&f->wake);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
 void inflight_free(struct inflight *f)
 {
 	if (!f)
@@ -70,9 +86,36 @@ void inflight_free(struct inflight *f)
 	pthread_cond_signal(&f->wake);
 	pthread_mutex_unlock(&f->lock);
 	pthread_join(f->ticker, NULL);
-	pthread_cond_destroy(&f->wake);
-	pthread_mutex_destroy(&f->lock);
-	free(f);
+	pthread_mutex_lock(&f->lock);
+	unref(f);
+}
+
+void inflight_hold(struct inflight *f, struct untaken *u, const char *caller, unsigned calls)
+{
+	*u = (struct untaken){.in = f, .calls = calls};
+	snprintf(u->caller, sizeof u->caller, "%s", caller);
+	pthread_mutex_lock(&f->lock);
+	f->refs++;
+	u->next = f->untaken;
+	if (u->next)
+		u->next->prev = u;
+	f->untaken = u;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void inflight_taken(struct untaken *u)
+{
+	struct inflight *f = u->in;
+	if (!f)
+		return;
+	pthread_mutex_lock(&f->lock);
+	if (u->prev)
+		u->prev->next = u->next;
+	else
+		f->untaken = u->next;
+	if (u->next)
+		u->next->prev = u->prev;
+	unref(f);
 }
 
 void inflight_add(struct inflight *f, struct call *c)
@@ -106,6 +149,8 @@ unsigned inflight_count(struct inflight *f, const char *caller)
 	pthread_mutex_lock(&f->lock);
 	for (struct call *c = f->first; c; c = c->next)
 		n += strcmp(c->ex->caller.sub, caller) == 0;
+	for (const struct untaken *u = f->untaken; u; u = u->next)
+		n += strcmp(u->caller, caller) == 0 ? u->calls : 0;
 	pthread_mutex_unlock(&f->lock);
 	return n;
 }

@@ -5,15 +5,31 @@
 #ifndef GATEWAY_INFLIGHT_H
 #define GATEWAY_INFLIGHT_H
 
-#include "gateway/exchange.h"
+#include <jansson.h>
 
+#include "gateway/gateway.h"
+
+struct call;
+struct exchange;
 struct route;
+
+/* Answers that a client has yet to take: memory, and so its caller's calls until it has, or has gone. */
+struct untaken {
+	struct inflight *in; /* NULL: none */
+	char caller[CALLER_MAX];
+	unsigned calls;
+	struct untaken *prev, *next;
+};
 
 int inflight_new(struct inflight **ret, struct ocu_error *err);
 void inflight_free(struct inflight *f); /* stops the progress thread; call when no call is under way */
+/* *u stays where it is until inflight_taken(), which may come after inflight_free(), and does nothing when
+ * there was no hold. */
+void inflight_hold(struct inflight *f, struct untaken *u, const char *caller, unsigned calls);
+void inflight_taken(struct untaken *u);
 void inflight_add(struct inflight *f, struct call *c);
 void inflight_remove(struct inflight *f, struct call *c);
-/* How many calls this caller has under way. */
+/* How many calls this caller has under way, or answered and not taken. */
 unsigned inflight_count(struct inflight *f, const char *caller);
 /* Runs found() for each call of this caller and MCP session or chat with this JSON-RPC id, under the lock, so
  * that the call cannot be freed meanwhile; found() must not answer it, nor wait for anything. */

@@ -101,6 +101,8 @@ static int serve(struct gateway *g, struct ocu_error *err)
 	                           .arg = g,
 	                           .threads = (unsigned)ocu_conf_int(g->d.conf, "threads"),
 	                           .max_conns = (unsigned)ocu_conf_int(g->d.conf, "max_connections"),
+	                           .max_conns_per_ip =
+	                               (unsigned)ocu_conf_int(g->d.conf, "max_connections_per_address"),
 	                           .error_body = endpoint_error};
 	int rc = ocu_httpd_start(&g->http, &o, err);
 	return rc ? rc : ocu_daemon_metrics(&g->d, ready, g, err);

@@ -124,7 +124,6 @@ static void on_tools_call(struct call *c, const json_t *params)
 		           "a tool call needs an MCP session (initialize first) or X-Chat-Id");
 		return;
 	}
-	c->progress_token = json_incref((json_t *)progress_token(params));
 	tool_call(c, t, args);
 }
 
@@ -142,7 +141,7 @@ static const struct method methods[] = {
 
 static void request(struct exchange *ex, const json_t *id, const char *method, const json_t *params)
 {
-	struct call *c = call_new(ex, id);
+	struct call *c = call_new(ex, id, progress_token(params));
 	if (!c)
 		return;
 	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
@@ -163,7 +162,7 @@ static void notification(struct exchange *ex, const char *method, const json_t *
 
 static void invalid(struct exchange *ex, const char *why)
 {
-	struct call *c = call_new(ex, NULL);
+	struct call *c = call_new(ex, NULL, NULL);
 	if (c)
 		call_error(c, OCU_E_INVALID, why);
 }

@@ -28,8 +28,9 @@ struct cancelling {
 static void mark(struct call *c, void *arg)
 {
 	struct cancelling **list = arg, *k;
+	bool again = c->cancelled;
 	c->cancelled = true;
-	if (!c->url[0])
+	if (!c->url[0] || again)
 		return;
 	k = calloc(1, sizeof *k);
 	if (!k) {

@@ -138,12 +138,11 @@ static void take_change(struct ocu_denylist *d, const Ocu__Denylist__Change *c, 
 		rv = ocu_deny_set_add(&d->set, c->added[i]->kind, c->added[i]->value);
 	pthread_rwlock_unlock(&d->lock);
 	announce(d);
-	if (next && rv == 0) {
+	/* Whether it is news is not for it to say: it may have been held back on the way. Pulls tell. */
+	if (next && rv == 0)
 		atomic_store(&d->epoch, c->epoch);
-		heard(d, ocu_mono_ms());
-	} else {
+	else
 		*pull = true;
-	}
 }
 
 /* --- the thread --- */
@@ -194,6 +193,7 @@ static void *subscriber(void *arg)
 	struct ocu_denylist *d = arg;
 	bool pull = true;
 	struct timespec next = ocu_after_ms(0);
+	uint64_t due = 0;
 
 	while (!ocu_deny_feed_stopped(&d->feed)) {
 		nng_msg *msg;
@@ -201,12 +201,14 @@ static void *subscriber(void *arg)
 		if (pull) {
 			pull_list(d);
 			next = ocu_after_ms(PULL_EVERY_MS);
+			due = ocu_mono_ms() + PULL_EVERY_MS;
 			pull = false;
 		}
 		msg = ocu_deny_feed_wait(&d->feed, &next);
 		if (msg)
 			take_message(d, msg, &pull);
-		else
+		/* Also when changes keep coming. */
+		if (!msg || ocu_mono_ms() >= due)
 			pull = true;
 	}
 	return NULL;

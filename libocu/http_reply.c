@@ -106,6 +106,7 @@ static void answer_or_bare(struct ocu_http_req *r, int status, struct MHD_Respon
 void ocu_http_reply(struct ocu_http_req *r, int status, const char *content_type, const void *body,
                     size_t len)
 {
+	r->answer_size = len;
 	answer_or_bare(r, status, text_response(body, len), content_type);
 }
 
@@ -115,6 +116,7 @@ void ocu_http_reply_json(struct ocu_http_req *r, int status, json_t *steal)
 	struct MHD_Response *m = NULL;
 
 	json_decref(steal);
+	r->answer_size = text ? strlen(text) : 0;
 	if (text)
 		m = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 	if (text && !m)
@@ -163,6 +165,7 @@ void ocu_http_reply_fd(struct ocu_http_req *r, int status, const char *content_t
 	struct MHD_Response *m =
 	    size ? MHD_create_response_from_fd_at_offset64(size, fd, offset) : text_response(NULL, 0);
 
+	r->answer_size = size;
 	if (!size || !m)
 		close(fd);
 	answer_or_bare(r, status, m, content_type);

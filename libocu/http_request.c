@@ -11,7 +11,7 @@
 #include "libocu/clock.h"
 #include "libocu/httpd_internal.h"
 
-#define MIN_UPLOAD_BYTES_PER_MS 16 /* slower than that on average, and over the time-out, is cut off */
+#define MIN_BYTES_PER_MS 16 /* slower than that on average, either way, and over the time-out, is cut off */
 
 struct ocu_http_req *ocu_http_req_new(struct ocu_httpd *h, struct MHD_Connection *conn,
                                       const char *raw_target)
@@ -172,6 +172,13 @@ static int admit(struct ocu_http_req *r, const char *method, struct ocu_error *e
 	return rc ? rc : ocu_http_body_open(r, err);
 }
 
+static void set_deadline(struct ocu_http_req *r, uint64_t from_ms, uint64_t bytes)
+{
+	atomic_store_explicit(&r->link->deadline_ms,
+	                      from_ms + r->h->opts.timeout_s * UINT64_C(1000) + bytes / MIN_BYTES_PER_MS,
+	                      memory_order_relaxed);
+}
+
 /* --- passing the answer on --- */
 
 static enum MHD_Result queue_answer(struct ocu_http_req *r)
@@ -185,10 +192,21 @@ static enum MHD_Result queue_answer(struct ocu_http_req *r)
 	r->response = NULL;
 	status = r->status;
 	pthread_mutex_unlock(&r->lock);
+	/* An answer is memory until it has been taken. */
+	if (!r->stream.on)
+		set_deadline(r, ocu_mono_ms(), r->answer_size);
 	ok = response ? MHD_queue_response(r->conn, (unsigned)status, response) : MHD_NO;
 	if (response)
 		MHD_destroy_response(response);
 	return ok;
+}
+
+/* Who may not ask does not keep a connection either, which others wait for. */
+static bool nobody(const struct ocu_error *err)
+{
+	int status = ocu_err_http(err->code);
+
+	return status == 401 || status == 403;
 }
 
 static void refuse(struct ocu_http_req *r, const struct ocu_error *err)
@@ -198,7 +216,7 @@ static void refuse(struct ocu_http_req *r, const struct ocu_error *err)
 	r->handed = true; /* answered here: nobody else owes one */
 	/* Whatever of the body is still to come, or was not understood, must not be read as a next request.
 	 */
-	if (!r->framed || r->has_body)
+	if (!r->framed || r->has_body || nobody(err))
 		ocu_http_set_header(r, "Connection", "close");
 	if (err->code == OCU_E_UNKNOWN_METHOD && !r->match.route) {
 		ocu_http_route_allow(r->h->opts.routes, r->target.path, allow, sizeof allow);
@@ -213,16 +231,18 @@ static enum MHD_Result begin(struct ocu_http_req *r, const char *method)
 	struct ocu_error err = {0};
 	int rc;
 
-	if (atomic_load(&r->h->stopping) == HTTP_ABANDONED)
+	if (!ocu_http_enter(r->h))
 		return MHD_NO;
 	r->begun = true;
 	r->method = method;
 	r->phase = HTTP_RUNNING_R;
 	rc = admit(r, method, &err);
+	err.code = rc;
+	if (rc)
+		refuse(r, &err);
+	ocu_http_exit(r->h);
 	if (!rc)
 		return MHD_YES;
-	err.code = rc;
-	refuse(r, &err);
 	/* MHD closes after an answer given this early. Without a body on its way it asks once more, and then
 	 * keeps the connection. */
 	return !r->framed || r->has_body ? queue_answer(r) : MHD_YES;
@@ -234,9 +254,7 @@ static enum MHD_Result take_body(struct ocu_http_req *r, const char *data, size_
 
 	if (!r->refused) {
 		r->refused = ocu_http_body_add(r, data, len);
-		uint64_t ms = r->start_ns / 1000000 + r->h->opts.timeout_s * UINT64_C(1000);
-		atomic_store_explicit(&r->link->deadline_ms, ms + r->body_len / MIN_UPLOAD_BYTES_PER_MS,
-		                      memory_order_relaxed);
+		set_deadline(r, r->start_ns / 1000000, r->body_len);
 	}
 	if (r->refused) {
 		/* MHD cannot answer in the middle of a body: a little more is read, then the connection is
@@ -296,8 +314,14 @@ enum MHD_Result ocu_http_on_request(void *cls, struct MHD_Connection *conn, cons
 		return begin(r, method);
 	if (*size)
 		return take_body(r, data, size);
-	if (!r->handed && !hand_over(r))
-		return MHD_YES;
+	if (!r->handed) {
+		if (!ocu_http_enter(r->h))
+			return MHD_NO;
+		bool now = hand_over(r);
+		ocu_http_exit(r->h);
+		if (!now)
+			return MHD_YES;
+	}
 	return queue_answer(r);
 }
 
@@ -318,9 +342,11 @@ void ocu_http_on_completed(void *cls, struct MHD_Connection *conn, void **req,
 	pthread_mutex_unlock(&r->lock);
 	ocu_http_stream_lost(r);
 	counted = r->counted;
-	if (h->opts.finished && r->begun && atomic_load(&h->stopping) != HTTP_ABANDONED)
+	if (h->opts.finished && r->begun && ocu_http_enter(h)) {
 		h->opts.finished(r, r->status ? r->status : ocu_err_http(OCU_E_CANCELLED),
 		                 (ocu_mono_ns() - r->start_ns) / 1000, h->opts.arg);
+		ocu_http_exit(h);
+	}
 	/* The next request on this connection starts now; idling counts against it. */
 	atomic_store_explicit(&r->link->deadline_ms, ocu_mono_ms() + h->opts.timeout_s * UINT64_C(1000),
 	                      memory_order_relaxed);

@@ -243,6 +243,21 @@ void ocu_http_unpin(struct ocu_httpd *h)
 		signal_idle(h);
 }
 
+bool ocu_http_enter(struct ocu_httpd *h)
+{
+	atomic_fetch_add(&h->inside, 1);
+	if (atomic_load(&h->stopping) != HTTP_ABANDONED)
+		return true;
+	ocu_http_exit(h);
+	return false;
+}
+
+void ocu_http_exit(struct ocu_httpd *h)
+{
+	if (atomic_fetch_sub(&h->inside, 1) == 1)
+		signal_idle(h);
+}
+
 void ocu_http_leave(struct ocu_httpd *h)
 {
 	if (atomic_fetch_sub(&h->active, 1) == 1)
@@ -305,6 +320,8 @@ static void abandon(struct ocu_httpd *h)
 	h->abandoned = list;
 	list = h;
 	pthread_mutex_unlock(&lock);
+	/* Who went in before this is out of the daemon's callback before the daemon takes anything apart. */
+	wait_zero(h, &h->inside, LAST_CHANCE_MS);
 }
 
 void ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms)

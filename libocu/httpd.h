@@ -74,7 +74,8 @@ const char *ocu_http_peer_ip(const struct ocu_http_req *r);
 void ocu_http_body(const struct ocu_http_req *r, const char **data, size_t *len);
 int ocu_http_body_fd(const struct ocu_http_req *r,
                      uint64_t *size); /* OCU_HTTP_BODY_FILE: descriptor, stays ours */
-/* A slot the handler may use; `drop` runs when the request ends. */
+/* A slot the handler may use; `drop` runs when the request ends, of one that outlives its server after that.
+ */
 void ocu_http_set_user(struct ocu_http_req *r, void *user, void (*drop)(void *));
 void *ocu_http_user(const struct ocu_http_req *r);
 /* Called (once, any thread) when the client goes away before the answer, or before the end of a stream, and

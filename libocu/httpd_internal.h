@@ -88,6 +88,7 @@ struct ocu_httpd {
 	    refs; /* ours, and one of every request: late answers find the server's memory in place */
 	_Atomic int stopping;
 	_Atomic unsigned active; /* handed to a handler and not completed */
+	_Atomic unsigned inside; /* threads in a callback of the daemon */
 	_Atomic unsigned
 	    pinning; /* unanswered requests and suspended streams: MHD cannot be stopped meanwhile */
 
@@ -135,6 +136,7 @@ struct ocu_http_req {
 	bool begun;
 	bool handed;          /* somebody has answered or owes the answer */
 	bool counted, pinned; /* in h->active, in h->pinning */
+	uint64_t answer_size; /* bytes; 0 of a stream */
 	int refused;          /* error found while the body came in */
 	int force_status;
 	struct http_target target;
@@ -195,6 +197,9 @@ void ocu_http_client_gone(struct ocu_http_req *r);
 void ocu_http_on_connection(void *cls, struct MHD_Connection *conn, void **socket_context,
                             enum MHD_ConnectionNotificationCode code);
 void ocu_http_unpin(struct ocu_httpd *h); /* httpd.c, as the two below */
+/* Around every call into the daemon. False once the server was abandoned: what it would call is gone. */
+bool ocu_http_enter(struct ocu_httpd *h);
+void ocu_http_exit(struct ocu_httpd *h);
 void ocu_http_leave(struct ocu_httpd *h);
 void ocu_httpd_unref(struct ocu_httpd *h);
 

@@ -88,7 +88,72 @@ def test_a_flood_without_a_token_leaves_the_trail_alone(stack):
         assert stack.mcp(token=stack.token[:-8], initialize=False).post(INIT)[0] == 401
         got = stack.events(action="mcp.authenticate")[before:]
         return any(e.get("unmapped", {}).get("unreported_before", 0) > 100 for e in got) and got
-    assert 10 <= len(eventually(counted, every=0.2)) < 400
+    assert len(eventually(counted, every=0.2)) < 400
+
+
+def test_one_address_does_not_hold_every_connection(stack):
+    """With nothing but patience, and no token."""
+    def idle():
+        s = socket.create_connection(("127.0.0.1", 8080))
+        s.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n")
+        return s
+    def closed(s):
+        try:
+            return s.recv(1, socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    held = [idle() for _ in range(700)]
+    try:
+        eventually(lambda: sum(map(closed, held)) >= 150, timeout=20, every=0.1)
+        with socket.socket() as s:
+            s.bind(("127.0.0.2", 0))
+            s.connect(("127.0.0.1", 8080))
+            s.settimeout(20)
+            s.sendall(b"GET /.well-known/oauth-protected-resource HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+            assert s.recv(100).startswith(b"HTTP/1.1 200")
+    finally:
+        for s in held:
+            s.close()
+    eventually(lambda: stack.mcp(chat="after").bash("echo on") == "on\n")
+
+
+def unread(stack, token, chat, calls=32):
+    """A batch whose answer nobody takes: the connection."""
+    big = {"name": "bash_tool", "arguments": {"command": "head -c 250000 /dev/zero | tr '\\0' x"}}
+    body = json.dumps([{"jsonrpc": "2.0", "id": n, "method": "tools/call", "params": big} for n in range(calls)]).encode()
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", 8080))
+    s.sendall(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer " + token.encode() + b"\r\nX-Chat-Id: " + chat.encode() +
+              b"\r\nMCP-Protocol-Version: 2025-03-26\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return s
+
+
+def test_answers_that_nobody_takes_are_the_callers_own(stack):
+    """They are memory: bounded for a batch, and calls of their caller's until they are taken."""
+    token = stack.occ("token", "mint", "--caller", "glutton", "--json")["token"]
+    with unread(stack, token, "taken") as s:
+        f = s.makefile("rb")
+        size = int([line for line in iter(f.readline, b"\r\n") if line.lower().startswith(b"content-length")][0].split()[1])
+        answers = json.loads(f.read(size))
+    assert len(answers) == 32 and size < 5 << 20
+    assert {a["error"]["data"]["reason"] for a in answers if "error" in a} == {"too_large"} and any("result" in a for a in answers)
+    m = stack.mcp(token=token, chat="taken")
+    assert m.bash("echo on") == "on\n"
+    held = [unread(stack, token, f"held-{n}") for n in range(2)]
+
+    def reason():
+        try:
+            return m.bash("echo on")
+        except McpError as e:
+            return e.data["reason"]
+    eventually(lambda: reason() == "rate_limited", timeout=60, every=0.5)
+    assert stack.mcp(chat="other").bash("echo on") == "on\n"
+    for s in held:
+        s.close()
+    eventually(lambda: reason() == "on\n", timeout=60, every=0.2)
 
 
 def test_token_for_another_audience(stack):
