@@ -230,7 +230,7 @@ START_TEST(the_file_is_the_owners)
 {
 	json_t *seccomp = NULL;
 	char path[] = "/tmp/ocu-bundle-XXXXXX";
-	struct bundle b = {"/r", "/a", "/e", "/w", "/s", "/n", "/c", 65536, 1 << 24, 1, 10, 16, NULL};
+	struct bundle b = {"/r", "/a", "/e", "/w", "/s", "/n", "/c", 65536, 1 << 24, 1, 1, 10, 16, NULL};
 	struct stat st;
 
 	close(mkstemp(path));
