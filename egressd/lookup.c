@@ -240,17 +240,21 @@ static int open_channel(struct lookups *l, struct ocu_error *err)
 {
 	const struct egress *e = l->worker->egress;
 	char lookups[] = "b";
+	/* c-ares 1.18 does not heed ARES_FLAG_NOSEARCH in ares_getaddrinfo(): the empty list of domains
+	 * keeps the system's away. */
 	struct ares_options o = {
 	    .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
 	    .timeout = (int)e->limits.resolve_ms / 3 + 1,
 	    .tries = 2,
 	    .lookups = lookups,
+	    .domains = NULL,
+	    .ndomains = 0,
 	    .sock_state_cb = on_state,
 	    .sock_state_cb_data = l,
 	};
 	int rc = ares_init_options(&l->channel, &o,
 	                           ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-	                               ARES_OPT_SOCK_STATE_CB);
+	                               ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB);
 	if (rc != ARES_SUCCESS)
 		return ocu_error_set(err, OCU_E_CONFIG, "resolver: %s", ares_strerror(rc));
 	if (e->resolvers) {

@@ -18,7 +18,7 @@
 
 /* ---- a resolver: "t<TTL>-..." answers with that TTL, "nx..." does not exist, "mute..." gets no answer,
  * "many..." has more addresses than are checked, "alias<TTL>-..." is a CNAME with that TTL for an address
- * with TTL 300 ---- */
+ * with TTL 300; every name below "corp" has an address ---- */
 
 static int server = -1;
 static atomic_uint asked;
@@ -45,9 +45,12 @@ static size_t answer(uint8_t *m, size_t len)
 	bool wants_a = p[-3] == 1;
 	if (len < 17 || strncmp(name, "mute", 4) == 0)
 		return 0;
+	bool corp = memmem(name, (size_t)((char *)p - name), "\4corp", 5);
 	m[2] |= 0x80;
-	m[3] = 0x80 | (strncmp(name, "nx", 2) == 0 ? 3 : 0);
-	if (strncmp(name, "many", 4) == 0)
+	m[3] = 0x80 | (strncmp(name, "nx", 2) == 0 && !corp ? 3 : 0);
+	if (corp)
+		count = 1;
+	else if (strncmp(name, "many", 4) == 0)
 		count = 40;
 	else if (name[0] == 't' && name[1] != '-') {
 		ttl = (unsigned)strtoul(name + 1, NULL, 10);
@@ -233,6 +236,25 @@ START_TEST(failures_are_told_and_not_kept)
 }
 END_TEST
 
+/* As on a host of a Kubernetes cluster: a search domain, and names that are looked for below it first. */
+static void with_search_domain(void)
+{
+	setenv("LOCALDOMAIN", "corp", 1);
+	setenv("RES_OPTIONS", "ndots:5", 1);
+	patient();
+	unsetenv("LOCALDOMAIN");
+	unsetenv("RES_OPTIONS");
+}
+
+START_TEST(a_name_is_asked_for_as_it_is)
+{
+	ck_assert_int_eq(ask("nx.example").rc, OCU_E_EGRESS_RESOLVE);
+	ck_assert_int_eq(ask("t-none.example").rc, OCU_E_EGRESS_RESOLVE);
+	ck_assert_uint_eq(ask("t60-a.example").n, 2);
+	ck_assert_uint_eq(asked, 3);
+}
+END_TEST
+
 START_TEST(silence_is_a_failure_in_time)
 {
 	ck_assert_int_eq(ask("mute.example").rc, OCU_E_EGRESS_RESOLVE);
@@ -288,6 +310,11 @@ int main(void)
 	t = tcase_create("lookup, impatient");
 	tcase_add_test(t, silence_is_a_failure_in_time);
 	tcase_add_checked_fixture(t, impatient, teardown);
+	tcase_set_timeout(t, 60);
+	suite_add_tcase(s, t);
+	t = tcase_create("lookup, search domain");
+	tcase_add_test(t, a_name_is_asked_for_as_it_is);
+	tcase_add_checked_fixture(t, with_search_domain, teardown);
 	tcase_set_timeout(t, 60);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
