@@ -83,10 +83,11 @@ static int on_sniff(struct gate *g, struct http_span *in, struct ocu_buf *out, s
 	(void)out;
 	if (in->len == 0)
 		return MORE;
-	/* Elsewhere than on the web's ports 0x16 may begin another protocol; 0x16 0x03 is taken for TLS. */
-	if ((uint8_t)in->p[0] == 0x16 && !gate_web_port(g->port) && in->len == 1)
+	int tls = gate_web_port(g->port) ? (uint8_t)in->p[0] == 0x16
+	                                 : hello_begins((const uint8_t *)in->p, in->len);
+	if (tls < 0)
 		return MORE;
-	if ((uint8_t)in->p[0] == 0x16 && (gate_web_port(g->port) || in->p[1] == 3))
+	if (tls)
 		return sniff_tls(g, in, err);
 	int looks = gate_web_port(g->port) ? 1 : http_looks_like(in->p, in->len);
 	if (looks < 0)

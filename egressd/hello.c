@@ -6,6 +6,9 @@
 #include "libocu/err.h"
 
 #define RECORD_HANDSHAKE 22
+#define RECORD_FIRST     20 /* change_cipher_spec; servers skip some of these before a hello */
+#define RECORD_LAST      24 /* heartbeat */
+#define RECORD_VERSIONS  16 /* of the major version; Go's servers take any below for a first record */
 #define CLIENT_HELLO     1
 #define EXT_SERVER_NAME  0
 #define EXT_ECH          0xfe0d
@@ -117,6 +120,37 @@ static int record(const struct reader *r, size_t *size, struct ocu_error *err)
 		return malformed(err, "record length");
 	*size = n < have - 5 ? n : have - 5;
 	return *size < n;
+}
+
+static unsigned read_u16(const uint8_t *p)
+{
+	return (unsigned)(p[0] << 8 | p[1]);
+}
+
+/* The lengths inside it must fit, which those of another protocol hardly do; the version is no sign, since
+ * GnuTLS takes any from 3 on. */
+static int sslv2_begins(const uint8_t *p, size_t len)
+{
+	if (len < 3)
+		return -1;
+	unsigned size = read_u16(p) & 0x7fff;
+	if (p[2] != CLIENT_HELLO || size < 9)
+		return 0;
+	if (len < 11)
+		return -1;
+	unsigned ciphers = read_u16(p + 5), session = read_u16(p + 7), challenge = read_u16(p + 9);
+	return ciphers && ciphers % 3 == 0 && session <= 32 && 9 + ciphers + session + challenge <= size;
+}
+
+int hello_begins(const uint8_t *data, size_t len)
+{
+	if (len == 0)
+		return -1;
+	if (data[0] & 0x80)
+		return sslv2_begins(data, len);
+	if (data[0] < RECORD_FIRST || data[0] > RECORD_LAST)
+		return 0;
+	return len < 2 ? -1 : data[1] < RECORD_VERSIONS;
 }
 
 int hello_parse(const uint8_t *data, size_t len, struct hello *ret, struct ocu_error *err)

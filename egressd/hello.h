@@ -23,6 +23,10 @@ struct hello {
 	char sni[HOST_MAX + 1];
 };
 
+/* Whether a TLS server could take data, a connection's first bytes, for the beginning of a handshake, well
+ * formed or not: any TLS record, or a ClientHello in the SSLv2 format (RFC 5246 E.2). 1 yes, 0 no, -1 not
+ * enough yet. */
+int hello_begins(const uint8_t *data, size_t len);
 /* 1: more bytes are needed. 0: *ret filled. OCU_E_EGRESS_PROTOCOL: no ClientHello a server should accept;
  * OCU_E_EGRESS_SNI: a server name that is no name. Bytes behind the hello are not looked at. */
 int hello_parse(const uint8_t *data, size_t len, struct hello *ret, struct ocu_error *err);

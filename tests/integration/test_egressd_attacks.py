@@ -166,6 +166,23 @@ def test_hello_split_over_records(guest):
             assert recv_exactly(s, 1) == (b"\x16" if good else b"\x15")
 
 
+@pytest.mark.parametrize("disguise", [lambda h: b"\x14\x03\x03\0\1\1" + h, lambda h: b"\x15\x03\x01\0\2\1\x5a" + h,
+                                      lambda h: b"\x16\x02\x01" + h[3:], lambda h: b"\x80\x1c\1\x03\x03\0\3\0\0\0\x10\0\0\x2f" + h[:16]],
+                         ids=["change_cipher_spec", "alert", "version", "sslv2"])
+def test_hello_in_disguise(world, disguise):
+    """What some TLS servers take for a hello, or skip before one, on a port where other protocols pass."""
+    with world.guest() as guest:
+        for name in ("other.example", "allowed.example"):
+            hello = disguise(client_hello(name))
+            with guest.to("allowed.example", 8443) as s:
+                s.sendall(hello)
+                assert recv_all(s)[0][:1] in (b"", b"\x15")
+            with connect(guest, b"allowed.example:8443", hello) as s:
+                assert reply(s)[0] == 200 and recv_all(s)[0][:1] in (b"", b"\x15")
+        refused = world.events(action="net.deny", session_id=guest.session, resource="allowed.example:8443")
+        assert len(refused) == 4 and all(e["unmapped"]["why"].startswith("malformed ClientHello") for e in refused)
+
+
 def test_not_tls_on_443_and_not_http_on_80(guest):
     for port in (80, 443):
         with guest.to("allowed.example", port) as s:

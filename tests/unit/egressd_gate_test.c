@@ -124,6 +124,8 @@ static const struct {
     {22, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", 0, NULL},
     {6379, "*1\r\n$4\r\nPING\r\n", 0, NULL},
     {5432, "\x01\x02\x03", 0, NULL},
+    {7000, "\x81\x05hello", 0, NULL},
+    {23, "\xff\xfd\1\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18", 0, NULL},
 };
 
 START_TEST(lets_on_what_matches)
@@ -178,6 +180,39 @@ START_TEST(tls_with_another_name_is_refused)
 		}
 		gate_done(&g);
 	}
+}
+END_TEST
+
+/* A server skips what is in front, or reads the hello in another way: the name in it is not the one it takes.
+ */
+static const struct {
+	const char *bytes;
+	size_t len;
+} disguises[] = {
+    {"\x14\3\3\0\1\1", 6},
+    {"\x15\3\1\0\2\1\x5a", 7},
+    {"\x16\2\1", 3},
+    {"\x80\x1c\1\3\3\0\3\0\0\0\x10\0\0\x2f"
+     "0123456789abcdef",
+     30},
+};
+
+START_TEST(tls_in_disguise_is_refused)
+{
+	static const uint16_t ports[] = {443, 80, 8443, 22};
+	for (size_t i = 0; i < 4; i++)
+		for (size_t step = 1; step <= 64; step += 63) {
+			struct gate g;
+			start(&g, ports[i]);
+			int rc = feed_slowly(&g, disguises[_i].bytes, disguises[_i].len, step);
+			if (rc == 0)
+				rc = feed_slowly(&g, hello, sizeof hello - 1, step);
+			if (rc == 0)
+				rc = feed(&g, "\r\n\r\n");
+			ck_assert_int_eq(rc, OCU_E_EGRESS_PROTOCOL);
+			ck_assert_uint_eq(out.len, 0);
+			gate_done(&g);
+		}
 }
 END_TEST
 
@@ -355,6 +390,7 @@ int main(void)
 	tcase_add_loop_test(t, lets_on_what_matches, 0, sizeof cases / sizeof *cases);
 	tcase_add_test(t, tls_opens_when_the_name_matches);
 	tcase_add_test(t, tls_with_another_name_is_refused);
+	tcase_add_loop_test(t, tls_in_disguise_is_refused, 0, sizeof disguises / sizeof *disguises);
 	tcase_add_test(t, nothing_passes_undecided);
 	tcase_add_test(t, held_bytes_are_bounded);
 	tcase_add_test(t, a_server_may_speak_first);

@@ -285,6 +285,53 @@ START_TEST(no_flip_of_one_byte_reads_beyond)
 }
 END_TEST
 
+/* len 0: the text's own. */
+static const struct {
+	const char *bytes;
+	size_t len;
+	int want;
+} beginnings[] = {
+    {"\x16\3\1", 0, 1},
+    {"\x16\2\1", 0, 1},
+    {"\x14\3\3\0\1\1", 6, 1},
+    {"\x15\3\1\0\2\1\x5a", 7, 1},
+    {"\x17\3\3", 0, 1},
+    {"\x18\3\3", 0, 1},
+    {"\x16\0", 2, 1},
+    {"\x16\x0f", 0, 1},
+    {"\x16\x10", 0, 0},
+    {"\x16", 0, -1},
+    {"\x13\3\1", 0, 0},
+    {"\x19\3\1", 0, 0},
+    {"", 0, -1},
+    {"GET", 0, 0},
+    {"\x80\x1c\1\3\3\0\3\0\0\0\x10", 11, 1},   /* SSLv2: one cipher, a challenge */
+    {"\x80\x1c\1\0\2\0\3\0\0\0\x10", 11, 1},   /* of its own version, */
+    {"\x80\x1c\1\x0f\0\0\3\0\0\0\x10", 11, 1}, /* and of one there is not */
+    {"\x80\x1c\1\3\3\0\3\0\0\0", 10, -1},      /* not all there */
+    {"\x80\x1c\1\3\3\0\4\0\0\0\x0f", 11, 0},   /* half a cipher */
+    {"\x80\x1c\1\3\3\0\0\0\0\0\x10", 11, 0},   /* none */
+    {"\x80\x1c\1\3\3\0\3\0\0\0\x11", 11, 0},   /* longer than the message */
+    {"\xc0\x1c\1\3\3\0\3\0\x21\0\x10", 11, 0}, /* a session id of 33 bytes */
+    {"\x80\x08\1", 0, 0},
+    {"\x80\x1c\2", 0, 0},
+    {"\x80\x1c", 0, -1},
+    {"\x81\5hello", 0, 0},                                /* WebSocket */
+    {"\xff\xfd\1\xff\xfb\x1f\xff\xfb\x20\xff\xfb", 0, 0}, /* Telnet */
+    {"\x94\0\1\xa4name\x90..", 11, 0},                    /* MessagePack-RPC */
+    {"\x80\1\0\3\0\0\0\0\0\0\0", 11, 0},                  /* memcached, binary */
+};
+
+START_TEST(what_begins_like_tls_is_known)
+{
+	size_t len = beginnings[_i].len ? beginnings[_i].len : strlen(beginnings[_i].bytes);
+	uint8_t *copy = malloc(len + 1);
+	memcpy(copy, beginnings[_i].bytes, len);
+	ck_assert_int_eq(hello_begins(copy, len), beginnings[_i].want);
+	free(copy);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("egressd_hello");
@@ -299,6 +346,7 @@ int main(void)
 	tcase_add_loop_test(t, malformed_names_are_refused, 0, sizeof bad_names / sizeof *bad_names);
 	tcase_add_loop_test(t, malformed_hellos_are_refused, 0, sizeof flips / sizeof *flips);
 	tcase_add_test(t, an_empty_record_is_refused);
+	tcase_add_loop_test(t, what_begins_like_tls_is_known, 0, sizeof beginnings / sizeof *beginnings);
 	tcase_add_test(t, no_flip_of_one_byte_reads_beyond);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
