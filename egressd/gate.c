@@ -10,6 +10,7 @@
 
 #define CHUNK_LINE_MAX 256u
 #define TRAILERS_MAX   64u
+#define RECORD_HEADER  5u
 #define MORE           1
 
 void gate_init(struct gate *g, const char *host, uint16_t port)
@@ -37,7 +38,7 @@ bool gate_undecided(const struct gate *g)
 
 bool gate_partial(const struct gate *g)
 {
-	return g->hold.len > 0 && g->state != GATE_UPGRADE;
+	return g->hold.len > 0 && g->state != GATE_UPGRADE && g->state != GATE_HELLO;
 }
 
 size_t gate_room(const struct gate *g)
@@ -61,7 +62,7 @@ static void take(struct http_span *in, size_t n)
 
 /* ---- first bytes ---- */
 
-static int sniff_tls(struct gate *g, struct http_span *in, struct ocu_error *err)
+static int sniff_tls(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
 {
 	struct hello hello;
 	int rc = hello_parse((const uint8_t *)in->p, in->len, &hello, err);
@@ -73,14 +74,16 @@ static int sniff_tls(struct gate *g, struct http_span *in, struct ocu_error *err
 		return ocu_error_set(err, OCU_E_EGRESS_SNI, "the ClientHello has no server name");
 	if (strcmp(hello.sni, g->host) != 0)
 		return ocu_error_set(err, OCU_E_EGRESS_SNI, "the server name is \"%s\"", hello.sni);
+	if ((rc = ocu_buf_put(out, in->p, hello.size)))
+		return rc;
+	take(in, hello.size);
 	g->proto = GATE_TLS;
-	g->state = GATE_OPEN;
+	g->state = GATE_HELLO;
 	return 0;
 }
 
 static int on_sniff(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
 {
-	(void)out;
 	if (in->len == 0)
 		return MORE;
 	int tls = gate_web_port(g->port) ? (uint8_t)in->p[0] == 0x16
@@ -88,13 +91,40 @@ static int on_sniff(struct gate *g, struct http_span *in, struct ocu_buf *out, s
 	if (tls < 0)
 		return MORE;
 	if (tls)
-		return sniff_tls(g, in, err);
+		return sniff_tls(g, in, out, err);
 	int looks = gate_web_port(g->port) ? 1 : http_looks_like(in->p, in->len);
 	if (looks < 0)
 		return in->len < HTTP_HEAD_MAX ? MORE : malformed(err, "first line too long");
 	g->proto = looks ? GATE_HTTP : GATE_OPAQUE;
 	g->state = looks ? GATE_HEAD : GATE_OPEN;
 	return 0;
+}
+
+/* In front of the second hello: the change_cipher_spec of middlebox compatibility (RFC 8446 D.4), an alert in
+ * its stead, and early data, which the server has rejected with its HelloRetryRequest and would only skip. */
+static int on_retry(struct gate *g, struct http_span *in, struct ocu_buf *out, struct ocu_error *err)
+{
+	size_t skip = g->left < in->len ? (size_t)g->left : in->len;
+
+	take(in, skip);
+	g->left -= skip;
+	if (in->len < RECORD_HEADER)
+		return MORE;
+	const uint8_t *p = (const uint8_t *)in->p;
+	if (p[0] == 0x17 && p[1] == 3) {
+		g->left = RECORD_HEADER + (size_t)(p[3] << 8 | p[4]);
+		return 0;
+	}
+	size_t pass = memcmp(p, "\x14\3\3\0\1", RECORD_HEADER) == 0   ? RECORD_HEADER + 1
+	              : memcmp(p, "\x15\3\3\0\2", RECORD_HEADER) == 0 ? RECORD_HEADER + 2
+	                                                              : 0;
+	if (pass == 0)
+		return sniff_tls(g, in, out, err);
+	if (in->len < pass)
+		return MORE;
+	int rc = ocu_buf_put(out, p, pass);
+	take(in, pass);
+	return rc;
 }
 
 /* ---- HTTP requests ---- */
@@ -308,11 +338,10 @@ static int on_wait(struct gate *g, struct http_span *in, struct ocu_buf *out, st
 
 static int (*const steps[])(struct gate *g, struct http_span *in, struct ocu_buf *out,
                             struct ocu_error *err) = {
-    [GATE_SNIFF] = on_sniff,     [GATE_HEAD] = on_head,
-    [GATE_BODY] = on_body,       [GATE_CHUNK_SIZE] = on_chunk_size,
-    [GATE_CHUNK_DATA] = on_body, [GATE_CHUNK_END] = on_chunk_end,
-    [GATE_TRAILER] = on_trailer, [GATE_UPGRADE] = on_wait,
-    [GATE_OPEN] = on_open,       [GATE_SHUT] = on_shut,
+    [GATE_SNIFF] = on_sniff,           [GATE_HEAD] = on_head,       [GATE_BODY] = on_body,
+    [GATE_CHUNK_SIZE] = on_chunk_size, [GATE_CHUNK_DATA] = on_body, [GATE_CHUNK_END] = on_chunk_end,
+    [GATE_TRAILER] = on_trailer,       [GATE_UPGRADE] = on_wait,    [GATE_HELLO] = on_wait,
+    [GATE_RETRY] = on_retry,           [GATE_OPEN] = on_open,       [GATE_SHUT] = on_shut,
 };
 
 int gate_feed(struct gate *g, const void *data, size_t len, struct ocu_buf *out, struct ocu_error *err)
@@ -333,65 +362,4 @@ int gate_feed(struct gate *g, const void *data, size_t len, struct ocu_buf *out,
 	else if (in.len && ocu_buf_put(&g->hold, in.p, in.len))
 		return malformed(err, "too much at once");
 	return 0;
-}
-
-/* ---- answers ---- */
-
-/* A server that speaks first decides the protocol, unless what it says is the complaint of one that waited
- * for a request: then the guest's first bytes decide still. */
-static void server_first(struct gate *g, const uint8_t *data, size_t len)
-{
-	bool waited =
-	    (len >= 5 && memcmp(data, "HTTP/", 5) == 0) || (len >= 1 && (data[0] == 0x15 || data[0] == 0x16));
-
-	if (len && !waited && g->hold.len == 0 && !gate_web_port(g->port)) {
-		g->proto = GATE_OPAQUE;
-		g->state = GATE_OPEN;
-	}
-}
-
-/* The status of the first answer in b: 0 when not there yet, -1 when it is no HTTP answer. */
-static int answer_status(const struct ocu_buf *b)
-{
-	if (b->len < 12)
-		return memcmp(b->data, "HTTP/1.1 ???", b->len < 9 ? b->len : 9) == 0 ? 0 : -1;
-	const char *d = b->data + 9;
-	if (memcmp(b->data, "HTTP/1.1 ", 9) != 0 || d[0] < '1' || d[0] > '9' || d[1] < '0' || d[1] > '9' ||
-	    d[2] < '0' || d[2] > '9')
-		return -1;
-	return (d[0] - '0') * 100 + (d[1] - '0') * 10 + (d[2] - '0');
-}
-
-static bool upgrade_settled(struct gate *g, const void *data, size_t len)
-{
-	struct ocu_buf *b = &g->answer;
-	size_t room = HTTP_HEAD_MAX - b->len;
-
-	ocu_buf_put(b, data, len < room ? len : room);
-	for (;;) {
-		int status = b->len ? answer_status(b) : 0;
-		if (status == 0)
-			return false;
-		const char *end = memmem(b->data, b->len, "\r\n\r\n", 4);
-		bool interim = status >= 100 && status < 200 && status != 101;
-		if (!interim || (!end && b->len >= HTTP_HEAD_MAX)) {
-			g->state = status == 101 ? GATE_OPEN : GATE_HEAD;
-			g->proto = status == 101 ? GATE_OPAQUE : GATE_HTTP;
-			return true;
-		}
-		if (!end)
-			return false;
-		ocu_buf_consume(b, (size_t)(end + 4 - b->data));
-	}
-}
-
-int gate_answer(struct gate *g, const void *data, size_t len, struct ocu_buf *out, struct ocu_error *err)
-{
-	if (g->state == GATE_SNIFF)
-		server_first(g, data, len);
-	if (g->state != GATE_UPGRADE || !upgrade_settled(g, data, len))
-		return 0;
-	ocu_buf_done(&g->answer);
-	g->seen = 0;
-	return gate_feed(g, NULL, 0, out, err);
 }

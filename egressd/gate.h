@@ -1,10 +1,11 @@
 /*
  * gate: what of the guest's bytes may go on. A connection whose protocol is known to name its destination
  * passes through here: nothing is let on before the part that names the destination was read whole and
- * matches. HTTP     every request's Host is checked, by following the framing of each request (lengths and
- * chunks); SNIFF    nothing has been read yet (CONNECT tunnels, servers that speak first): the first bytes
- * decide; OPEN     everything passes: TLS after its ClientHello, and protocols that name nothing. Owns the
- * bytes it holds back, at most HTTP_HEAD_MAX. Used by one worker thread.
+ * matches. HTTP: every request's Host is checked, by following the framing of each request (lengths and
+ * chunks). TLS: every ClientHello's name is, until the server has taken one. SNIFF: nothing has been read yet
+ * (CONNECT tunnels, servers that speak first): the first bytes decide. OPEN: everything passes: TLS after its
+ * ClientHello, and protocols that name nothing. Owns the bytes it holds back, at most HTTP_HEAD_MAX. Used by
+ * one worker thread.
  */
 #ifndef EGRESSD_GATE_H
 #define EGRESSD_GATE_H
@@ -23,6 +24,9 @@ enum gate_state {
 	GATE_CHUNK_END,
 	GATE_TRAILER,
 	GATE_UPGRADE, /* held until the server has answered the first request */
+	GATE_HELLO,   /* held until the server has answered a ClientHello */
+	GATE_RETRY, /* it wants another one (HelloRetryRequest, RFC 8446 4.1.4), to be checked like the first
+	             */
 	GATE_OPEN,
 	GATE_SHUT, /* the one request of an explicit-proxy connection is through */
 };
@@ -38,11 +42,11 @@ struct gate {
 	bool ech;
 	unsigned requests;
 	uint64_t steps; /* how often it got further: what is held then is the beginning of something new */
-	uint64_t left;  /* bytes of body or chunk still to pass */
+	uint64_t left;  /* bytes of body or chunk still to pass, or of a record to drop */
 	unsigned trailers;
 	size_t seen;           /* bytes of hold that had no new line when last looked at */
 	struct ocu_buf hold;   /* from the guest, not let on */
-	struct ocu_buf answer; /* head of the server's first answer while GATE_UPGRADE */
+	struct ocu_buf answer; /* head of the server's answer while GATE_UPGRADE, GATE_HELLO or GATE_RETRY */
 };
 
 void gate_init(struct gate *g, const char *host, uint16_t port);

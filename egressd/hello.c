@@ -6,10 +6,13 @@
 #include "libocu/err.h"
 
 #define RECORD_HANDSHAKE 22
-#define RECORD_FIRST     20 /* change_cipher_spec; servers skip some of these before a hello */
-#define RECORD_LAST      24 /* heartbeat */
-#define RECORD_VERSIONS  16 /* of the major version; Go's servers take any below for a first record */
+#define RECORD_FIRST     RECORD_CCS /* servers skip some of these before a hello */
+#define RECORD_LAST      24         /* heartbeat */
+#define RECORD_VERSIONS  16         /* of the major version; Go's servers take any below for a first record */
+#define RECORD_CCS       20
+#define RECORD_ALERT     21
 #define CLIENT_HELLO     1
+#define SERVER_HELLO     2
 #define EXT_SERVER_NAME  0
 #define EXT_ECH          0xfe0d
 #define NAME_HOST        0
@@ -177,14 +180,73 @@ int hello_parse(const uint8_t *data, size_t len, struct hello *ret, struct ocu_e
 			want = 4 + ((size_t)msg[1] << 16 | (size_t)msg[2] << 8 | msg[3]);
 		if (want > HELLO_MAX)
 			return malformed(err, "too large");
-		if (have >= want && have >= 4)
+		if (have >= want && (have > want || rc == 1))
+			return malformed(err, "more in its record");
+		if (have == want)
 			break;
 		if (rc == 1)
 			return len >= HELLO_MAX ? malformed(err, "too large") : 1;
 	}
-	struct hello parsed = {0};
+	struct hello parsed = {.size = (size_t)(r.p - data)};
 	int rc = parse_body((struct reader){msg + 4, msg + want}, &parsed, err);
 	if (rc == 0)
 		*ret = parsed;
 	return rc;
+}
+
+/* The random of a ServerHello that is a HelloRetryRequest (RFC 8446 4.1.3). */
+static const uint8_t retry_random[32] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c,
+                                         0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb,
+                                         0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
+
+/* msg is what there is of the server's first handshake message, want how long it is. */
+static enum hello_reply judge_reply(const uint8_t *msg, size_t have, size_t want)
+{
+	const size_t random_end = 6 + sizeof retry_random;
+	bool hello = have && msg[0] == SERVER_HELLO;
+
+	if (hello && have >= 4 && want < random_end)
+		return HELLO_REPLY_NOT_TLS;
+	if (hello && have >= random_end && memcmp(msg + 6, retry_random, sizeof retry_random) != 0)
+		return HELLO_REPLY_GOES_ON;
+	if (have < want)
+		return HELLO_REPLY_MORE;
+	if (have > want)
+		return HELLO_REPLY_NOT_TLS;
+	return HELLO_REPLY_RETRY;
+}
+
+enum hello_reply hello_reply(const uint8_t *data, size_t len, size_t *ret_size)
+{
+	uint8_t msg[HELLO_MAX];
+	size_t have = 0, want = 4;
+	struct reader r = {data, data + (len < HELLO_MAX ? len : HELLO_MAX)};
+
+	for (;;) {
+		if (left(&r) && (r.p[0] < RECORD_CCS || r.p[0] > RECORD_HANDSHAKE))
+			return HELLO_REPLY_NOT_TLS;
+		if (left(&r) >= 2 && r.p[1] != 3)
+			return HELLO_REPLY_NOT_TLS;
+		if (left(&r) < 5)
+			return HELLO_REPLY_MORE;
+		uint8_t type = r.p[0];
+		size_t n = read_u16(r.p + 3);
+		r.p += 5;
+		bool whole = n <= left(&r);
+		n = whole ? n : left(&r);
+		/* A warning may come before a ServerHello, a change_cipher_spec after a HelloRetryRequest. */
+		if (type == RECORD_HANDSHAKE) {
+			memcpy(msg + have, r.p, n);
+			have += n;
+			if (have >= 4)
+				want = 4 + ((size_t)msg[1] << 16 | (size_t)msg[2] << 8 | msg[3]);
+		}
+		r.p += n;
+		enum hello_reply reply = judge_reply(msg, have, want);
+		if (reply == HELLO_REPLY_RETRY && !whole)
+			return HELLO_REPLY_NOT_TLS;
+		*ret_size = (size_t)(r.p - data);
+		if (reply != HELLO_REPLY_MORE || !whole)
+			return reply;
+	}
 }

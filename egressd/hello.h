@@ -21,6 +21,16 @@ struct hello {
 	bool
 	    ech; /* carries an encrypted_client_hello extension (real or GREASE: they cannot be told apart) */
 	char sni[HOST_MAX + 1];
+	size_t size; /* bytes on the wire, records whole */
+};
+
+/* What a server has answered to a ClientHello. */
+enum hello_reply {
+	HELLO_REPLY_MORE, /* cannot be told yet */
+	HELLO_REPLY_GOES_ON,
+	HELLO_REPLY_RETRY, /* it takes another ClientHello: HelloRetryRequest, or one of before TLS 1.3 was
+	                      done */
+	HELLO_REPLY_NOT_TLS,
 };
 
 /* Whether a TLS server could take data, a connection's first bytes, for the beginning of a handshake, well
@@ -28,7 +38,11 @@ struct hello {
  * enough yet. */
 int hello_begins(const uint8_t *data, size_t len);
 /* 1: more bytes are needed. 0: *ret filled. OCU_E_EGRESS_PROTOCOL: no ClientHello a server should accept;
- * OCU_E_EGRESS_SNI: a server name that is no name. Bytes behind the hello are not looked at. */
+ * OCU_E_EGRESS_SNI: a server name that is no name. Records behind the hello's are not looked at; a hello ends
+ * its record. */
 int hello_parse(const uint8_t *data, size_t len, struct hello *ret, struct ocu_error *err);
+/* Reads the server's bytes from the first one behind the last ClientHello. *ret_size, for RETRY: how many
+ * were read. */
+enum hello_reply hello_reply(const uint8_t *data, size_t len, size_t *ret_size);
 
 #endif

@@ -33,11 +33,19 @@ def test_http_by_name(guest):
             assert status == 200 and json.loads(body)["head"].startswith(f"GET {path} ")
 
 
-def test_tls_by_name(guest):
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_by_name(guest, version):
     ctx = ssl.create_default_context(cafile=guest.world.upstream.dir / "cert.pem")
+    ctx.maximum_version = version
     with guest.to("allowed.example", 443) as raw, ctx.wrap_socket(raw, server_hostname="allowed.example") as s:
         status, _, body = get(s, "allowed.example")
         assert status == 200 and json.loads(body)["local"] == UP
+
+
+def test_tls_with_a_hello_retry(guest):
+    ctx = ssl.create_default_context(cafile=guest.world.upstream.dir / "cert.pem")
+    with guest.to("allowed.example", 8444) as raw, ctx.wrap_socket(raw, server_hostname="allowed.example") as s:
+        assert get(s, "allowed.example")[0] == 200
 
 
 def test_curl_by_name(guest):

@@ -6,6 +6,7 @@ import json
 import random
 import select
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -181,6 +182,26 @@ def test_hello_in_disguise(world, disguise):
                 assert reply(s)[0] == 200 and recv_all(s)[0][:1] in (b"", b"\x15")
         refused = world.events(action="net.deny", session_id=guest.session, resource="allowed.example:8443")
         assert len(refused) == 4 and all(e["unmapped"]["why"].startswith("malformed ClientHello") for e in refused)
+
+
+def test_another_name_after_a_hello_retry(world):
+    ctx = ssl.create_default_context()
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ctx.wrap_bio(incoming, outgoing, server_hostname="allowed.example")
+    with world.guest() as guest, guest.to("allowed.example", 8444) as s:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        s.sendall(outgoing.read())
+        incoming.write(answer := s.recv(65536))
+        assert answer[11:15] == b"\xcf\x21\xad\x74"
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        second = outgoing.read()
+        assert b"allowed.example" in second
+        s.sendall(second.replace(b"allowed.example", b"another.example"))
+        assert recv_all(s) == (b"", True)
+        assert world.events(action="net.deny", session_id=guest.session)[0]["unmapped"]["why"] == 'the server name is "another.example"'
 
 
 def test_not_tls_on_443_and_not_http_on_80(guest):

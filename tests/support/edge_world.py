@@ -48,7 +48,7 @@ NAMES = {
     "closed.example": (60, [UP]),
 }
 RULES = [{"host": n} for n in NAMES if n not in ("other.example", "a.wild.example", "allowed.example")] + [
-    {"host": "allowed.example", "ports": [80, 443, 22, 7000, 7001, 7002, 8443]}, {"host": "*.wild.example"},
+    {"host": "allowed.example", "ports": [80, 443, 22, 7000, 7001, 7002, 8443, 8444]}, {"host": "*.wild.example"},
     {"host": "missing.example"}, {"host": "silent.example"}]
 
 
@@ -108,7 +108,7 @@ class Upstream:
              "-keyout", self.dir / "key.pem", "-out", self.dir / "cert.pem"])
         self.resolver()
         self.spawn(sys.executable, "-B", __file__, self.dir)
-        for port in (80, 443, 22, 7000, 7001, 7002, 8443, 53):
+        for port in (80, 443, 22, 7000, 7001, 7002, 8443, 8444, 53):
             wait_for(lambda p=port: f":{p} " in run(["ip", "netns", "exec", UP_NS, "ss", "-Hltn"]), what=f"port {port}")
         return self
 
@@ -485,6 +485,9 @@ def serve(folder):
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
+    retry = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    retry.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
+    retry.set_ecdh_curve("secp384r1")   # no client sends a key for it at first: a HelloRetryRequest
 
     async def http(r, w):
         """Answers every request with its own head and the length of its body; keeps the connection."""
@@ -551,7 +554,7 @@ def serve(folder):
     async def main():
         servers = [await asyncio.start_server(fn, ["0.0.0.0", "::"], port, ssl=ctx, backlog=2048)
                    for fn, port, ctx in ((http, 80, None), (http, 443, tls), (banner, 22, None), (echo, 7000, None),
-                                         (count, 7001, None), (source, 7002, None), (http, 8443, tls))]
+                                         (count, 7001, None), (source, 7002, None), (http, 8443, tls), (http, 8444, retry))]
         await asyncio.gather(*(s.serve_forever() for s in servers))
 
     asyncio.run(main())

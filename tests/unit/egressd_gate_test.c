@@ -143,79 +143,6 @@ START_TEST(lets_on_what_matches)
 }
 END_TEST
 
-/* A hello for a.example as openssl's s_client would send it, less the key shares. */
-static const char hello[] = "\x16\3\1\0\x41\1\0\0\x3d\3\3"
-                            "0123456789abcdef0123456789abcdef"
-                            "\0\0\2\x13\1\1\0\0\x12\0\0\0\x0e\0\x0c\0\0\x09"
-                            "a.example";
-
-START_TEST(tls_opens_when_the_name_matches)
-{
-	struct gate g;
-	for (size_t step = 1; step <= sizeof hello; step += 11) {
-		start(&g, 443);
-		ck_assert_int_eq(feed_slowly(&g, hello, sizeof hello - 1, step), 0);
-		ck_assert(!gate_undecided(&g));
-		ck_assert_int_eq(g.proto, GATE_TLS);
-		ck_assert_uint_eq(out.len, sizeof hello - 1);
-		ck_assert_mem_eq(out.data, hello, out.len);
-		ck_assert_int_eq(feed(&g, "anything"), 0);
-		ck_assert_uint_eq(out.len, sizeof hello - 1 + 8);
-		gate_done(&g);
-	}
-}
-END_TEST
-
-START_TEST(tls_with_another_name_is_refused)
-{
-	static const uint16_t ports[] = {443, 80, 8443};
-	for (size_t i = 0; i < 3; i++) {
-		struct gate g;
-		gate_init(&g, "b.example", ports[i]);
-		ocu_buf_reset(&out);
-		for (size_t n = 0; n < sizeof hello - 1; n++) {
-			int rc = gate_feed(&g, hello + n, 1, &out, NULL);
-			ck_assert_int_eq(rc, n + 2 == sizeof hello ? OCU_E_EGRESS_SNI : 0);
-			ck_assert_uint_eq(out.len, 0);
-		}
-		gate_done(&g);
-	}
-}
-END_TEST
-
-/* A server skips what is in front, or reads the hello in another way: the name in it is not the one it takes.
- */
-static const struct {
-	const char *bytes;
-	size_t len;
-} disguises[] = {
-    {"\x14\3\3\0\1\1", 6},
-    {"\x15\3\1\0\2\1\x5a", 7},
-    {"\x16\2\1", 3},
-    {"\x80\x1c\1\3\3\0\3\0\0\0\x10\0\0\x2f"
-     "0123456789abcdef",
-     30},
-};
-
-START_TEST(tls_in_disguise_is_refused)
-{
-	static const uint16_t ports[] = {443, 80, 8443, 22};
-	for (size_t i = 0; i < 4; i++)
-		for (size_t step = 1; step <= 64; step += 63) {
-			struct gate g;
-			start(&g, ports[i]);
-			int rc = feed_slowly(&g, disguises[_i].bytes, disguises[_i].len, step);
-			if (rc == 0)
-				rc = feed_slowly(&g, hello, sizeof hello - 1, step);
-			if (rc == 0)
-				rc = feed(&g, "\r\n\r\n");
-			ck_assert_int_eq(rc, OCU_E_EGRESS_PROTOCOL);
-			ck_assert_uint_eq(out.len, 0);
-			gate_done(&g);
-		}
-}
-END_TEST
-
 START_TEST(nothing_passes_undecided)
 {
 	struct gate g;
@@ -388,9 +315,6 @@ int main(void)
 	Suite *s = suite_create("egressd_gate");
 	TCase *t = tcase_create("gate");
 	tcase_add_loop_test(t, lets_on_what_matches, 0, sizeof cases / sizeof *cases);
-	tcase_add_test(t, tls_opens_when_the_name_matches);
-	tcase_add_test(t, tls_with_another_name_is_refused);
-	tcase_add_loop_test(t, tls_in_disguise_is_refused, 0, sizeof disguises / sizeof *disguises);
 	tcase_add_test(t, nothing_passes_undecided);
 	tcase_add_test(t, held_bytes_are_bounded);
 	tcase_add_test(t, a_server_may_speak_first);
