@@ -91,6 +91,7 @@ static void on_timer(struct timer *t)
 	case CONN_RELAY:
 		relay_timeout(c);
 		break;
+	case CONN_RECORD:
 	case CONN_COMMIT:
 	case CONN_DENIED: /* the emitter answers in bounded time by itself */
 		break;

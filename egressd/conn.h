@@ -2,6 +2,7 @@
  * conn: one connection of a guest, from accept to its close event.
  *
  *   FIRST     reading until the destination is known and named by the guest's own bytes   (inspect.c)
+ *   RECORD    that the name will be asked for is on its way to the trail; nothing has been asked  (dial.c)
  *   RESOLVE   the name is being resolved                                                    (dial.c)
  *   COMMIT    the allow event is on its way to the trail; nothing has been dialled          (dial.c)
  *   DIAL      connecting to the checked address                                             (dial.c)
@@ -31,7 +32,16 @@
 #define CONN_HELD_MAX    (16u << 20) /* all connections of a session together; beyond it reads are small */
 #define CONN_READ_SMALL  4096u
 
-enum conn_state { CONN_FIRST, CONN_RESOLVE, CONN_COMMIT, CONN_DIAL, CONN_RELAY, CONN_DENIED, CONN_LINGER };
+enum conn_state {
+	CONN_FIRST,
+	CONN_RECORD,
+	CONN_RESOLVE,
+	CONN_COMMIT,
+	CONN_DIAL,
+	CONN_RELAY,
+	CONN_DENIED,
+	CONN_LINGER
+};
 
 /* How the guest asked. */
 enum conn_via { VIA_REDIRECT, VIA_PROXY, VIA_CONNECT };

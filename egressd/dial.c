@@ -1,7 +1,8 @@
 /*
  * dial: from a name that is allowed to a connected upstream. The addresses that were checked are the ones on
  * record and the ones dialled: the name is not resolved again, so what it means to a resolver a moment later
- * changes nothing. Nothing is dialled before the allow event is durable.
+ * changes nothing. No name server is asked before the name is on record, and nothing is dialled before the
+ * allow event is durable.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -18,18 +19,74 @@
 
 static void on_resolved(struct lookup_wait *w, int rc, const union addr *addrs, size_t n);
 
-void dial_begin(struct conn *c)
+/* After a commit. False: the connection is over, or must not go on: the event could not be written, or the
+ * session was stopped while it was on its way. */
+static bool goes_on(struct conn *c, int code)
 {
-	struct worker *w = conn_worker(c);
+	c->committing = false;
+	if (c->ended) {
+		worker_bury(conn_worker(c), &c->grave);
+		return false;
+	}
+	int rc = code ? code : edge_admitted(c->edge);
+	if (rc == OCU_E_AUDIT) {
+		c->allowed = false;
+		stats_add(STAT_UNAUDITED, 1);
+	}
+	if (rc)
+		refuse(c, rc, "%s", ocu_err_text(rc));
+	return rc == 0;
+}
 
+static void commit(struct conn *c, const struct record *r, void (*done)(struct verdict *v))
+{
+	timers_cancel(&conn_worker(c)->timers, &c->timer);
+	c->committing = true;
+	c->verdict.done = done;
+	events_commit(conn_worker(c), c->edge->session, r, &c->verdict);
+}
+
+static void resolve(struct conn *c)
+{
 	c->state = CONN_RESOLVE;
-	worker_watch(w, &c->guest, 0);
-	timers_cancel(&w->timers, &c->head_timer);
 	conn_timer(c, conn_limits(c)->resolve_ms);
 	if (c->ended)
 		return;
 	c->lookup.done = on_resolved;
-	lookup_start(w->lookups, c->host, &c->lookup);
+	lookup_start(conn_worker(c)->lookups, c->host, &c->lookup);
+}
+
+static void on_recorded(struct verdict *v)
+{
+	struct conn *c = (struct conn *)((char *)v - offsetof(struct conn, verdict));
+
+	if (goes_on(c, v->code))
+		resolve(c);
+}
+
+void dial_begin(struct conn *c)
+{
+	struct worker *w = conn_worker(c);
+
+	worker_watch(w, &c->guest, 0);
+	timers_cancel(&w->timers, &c->head_timer);
+	/* The labels below a wildcard are the guest's, and name servers see them. */
+	if (lookup_known(w->lookups, c->host)) {
+		resolve(c);
+		return;
+	}
+	c->state = CONN_RECORD;
+	commit(c,
+	       &(struct record){
+	           .class_uid = OCU_OCSF_DNS_ACTIVITY,
+	           .activity = DNS_QUERY,
+	           .action = "dns.resolve",
+	           .resource = c->host,
+	           .trace = c->trace,
+	           .outcome = OCU_OUTCOME_SUCCESS,
+	           .detail = json_pack("{s:s, s:i}", "via", conn_via_name(c), "port", (int)c->port),
+	       },
+	       on_recorded);
 }
 
 /* One forbidden address condemns the answer: a name that points inside is not a name to talk to. */
@@ -78,20 +135,8 @@ static void on_allowed(struct verdict *v)
 {
 	struct conn *c = (struct conn *)((char *)v - offsetof(struct conn, verdict));
 
-	c->committing = false;
-	if (c->ended) {
-		worker_bury(conn_worker(c), &c->grave);
+	if (!goes_on(c, v->code))
 		return;
-	}
-	/* The session may have been stopped while the event was on its way. */
-	int rc = v->code ? v->code : edge_admitted(c->edge);
-	if (rc) {
-		c->allowed = rc != OCU_E_AUDIT;
-		if (rc == OCU_E_AUDIT)
-			stats_add(STAT_UNAUDITED, 1);
-		refuse(c, rc, "%s", ocu_err_text(rc));
-		return;
-	}
 	stats_add(STAT_ALLOWED, 1);
 	if (c->name && !c->name->dialled) {
 		c->name->dialled = true;
@@ -116,23 +161,20 @@ static void on_resolved(struct lookup_wait *w, int rc, const union addr *addrs, 
 	memcpy(c->addrs, addrs, c->naddrs * sizeof *addrs);
 	for (unsigned i = 0; i < c->naddrs; i++)
 		addr_set_port(&c->addrs[i], c->port);
-	timers_cancel(&conn_worker(c)->timers, &c->timer);
 	c->state = CONN_COMMIT;
-	c->committing = true;
 	c->allowed = true;
-	c->verdict.done = on_allowed;
 	conn_destination(c, dest);
-	events_commit(conn_worker(c), c->edge->session,
-	              &(struct record){
-	                  .class_uid = OCU_OCSF_NETWORK_ACTIVITY,
-	                  .activity = NET_OPEN,
-	                  .action = "net.connect",
-	                  .resource = dest,
-	                  .trace = c->trace,
-	                  .outcome = OCU_OUTCOME_SUCCESS,
-	                  .detail = allow_detail(c),
-	              },
-	              &c->verdict);
+	commit(c,
+	       &(struct record){
+	           .class_uid = OCU_OCSF_NETWORK_ACTIVITY,
+	           .activity = NET_OPEN,
+	           .action = "net.connect",
+	           .resource = dest,
+	           .trace = c->trace,
+	           .outcome = OCU_OUTCOME_SUCCESS,
+	           .detail = allow_detail(c),
+	       },
+	       on_allowed);
 }
 
 static int start_connect(struct conn *c, const union addr *to)

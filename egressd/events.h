@@ -7,6 +7,7 @@
  *   net.connect    a connection is permitted     net.close     it ended, with byte totals
  *   net.deny       a connection was refused      net.fail      the destination could not be reached
  *   dns.query      an allowed name was looked up dns.deny      another one was
+ *   dns.resolve    name servers will be asked for it, for a connection with the same trace id
  *   net.denied, dns.denied: how many denials had no event of their own (see shape.h)
  */
 #ifndef EGRESSD_EVENTS_H

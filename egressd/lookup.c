@@ -194,14 +194,26 @@ static struct question *ask(struct lookups *l, const char *host)
 	return q;
 }
 
+static struct cached *kept(struct lookups *l, const char *host)
+{
+	struct cached *c = *cache_slot(l, host);
+
+	return c && strcmp(c->host, host) == 0 && c->until_ms > l->worker->now_ms ? c : NULL;
+}
+
+bool lookup_known(struct lookups *l, const char *host)
+{
+	return kept(l, host) != NULL;
+}
+
 void lookup_start(struct lookups *l, const char *host, struct lookup_wait *wait)
 {
 	const struct ares_addrinfo_hints hints = {.ai_family = l->worker->egress->limits.family,
 	                                          .ai_socktype = SOCK_STREAM};
-	struct cached *c = *cache_slot(l, host);
+	struct cached *c = kept(l, host);
 
 	wait->prev = NULL;
-	if (c && strcmp(c->host, host) == 0 && c->until_ms > l->worker->now_ms) {
+	if (c) {
 		/* By value: what done() starts may replace the entry. */
 		struct cached copy = *c;
 		wait->done(wait, 0, copy.addrs, copy.n);

@@ -7,6 +7,7 @@
 #ifndef EGRESSD_LOOKUP_H
 #define EGRESSD_LOOKUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "egressd/addr.h"
@@ -29,6 +30,8 @@ struct lookup_wait {
 
 int lookups_new(struct lookups **ret, struct worker *w, struct ocu_error *err);
 void lookups_free(struct lookups *l); /* NULL allowed */
+/* Whether an answer is kept, so that lookup_start() would ask nobody. */
+bool lookup_known(struct lookups *l, const char *host);
 /* done may be called before this returns. */
 void lookup_start(struct lookups *l, const char *host, struct lookup_wait *wait);
 void lookup_cancel(struct lookup_wait *wait);

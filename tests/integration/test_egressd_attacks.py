@@ -59,6 +59,19 @@ def test_no_name_of_a_guest_leaves_the_host(world):
         assert len(seen) == before and not any(secret in q for q in seen)
 
 
+def test_every_name_that_leaves_is_on_the_trail(world):
+    """More names below a wildcard than denials have events, and each resolves to an address that is refused."""
+    world.upstream.control("local_zone", "many.wild.example.", "redirect")
+    world.upstream.control("local_data", "many.wild.example. 60 IN A 127.0.0.1")
+    with world.guest() as guest:
+        for i in range(200):
+            with connect(guest, b"secret%d.many.wild.example:443" % i) as s:
+                denied(s, "address_not_allowed")
+        left = {q for q in world.upstream.queries() if q.endswith("many.wild.example")}
+        recorded = {e["resource"] for e in world.events(action="dns.resolve", session_id=guest.session)}
+        assert len(left) == 200 and left == recorded
+
+
 def test_rebinding_is_checked_at_every_dial(guest):
     world = guest.world
     world.upstream.point("rebind.example", 0, UP)

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from edge_world import (Upstream, World, all_cut, client_hello, denied, get, libc, open_many, recv_all, recv_exactly, reply, ulid,
+from edge_world import (Upstream, World, all_cut, client_hello, connect, denied, get, libc, open_many, recv_all, recv_exactly, reply, ulid,
                         wait_for)
 
 
@@ -153,6 +153,9 @@ def test_no_audit_no_connection(fresh):
     with g.to("allowed.example", 80, 20) as s:
         s.sendall(b"GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n")
         denied(s, "audit_unavailable", 503)
+    with connect(g, b"secret.wild.example:443") as s:
+        denied(s, "audit_unavailable", 503)
+    assert not any("secret" in q for q in fresh.upstream.queries())
     rcode, addresses, _, _ = g.query("six.example", timeout=10)
     assert (rcode, addresses) == (2, []) and other is None
     assert "error" in fresh.register("ses_" + ulid())

@@ -206,6 +206,33 @@ START_TEST(keeps_an_answer_for_its_ttl)
 }
 END_TEST
 
+static int known(struct worker *w, void *arg)
+{
+	return lookup_known(w->lookups, arg);
+}
+
+static int is_known(const char *host)
+{
+	char name[64];
+	snprintf(name, sizeof name, "%s", host);
+	return worker_call(worker, known, name);
+}
+
+START_TEST(says_what_it_keeps)
+{
+	ck_assert_int_eq(is_known("t1-a.example"), 0);
+	ask("t1-a.example");
+	ck_assert_int_eq(is_known("t1-a.example"), 1);
+	ck_assert_int_eq(is_known("t1-b.example"), 0);
+	ask("nx.example");
+	ask("t0-a.example");
+	ck_assert_int_eq(is_known("nx.example"), 0);
+	ck_assert_int_eq(is_known("t0-a.example"), 0);
+	usleep(1100000);
+	ck_assert_int_eq(is_known("t1-a.example"), 0);
+}
+END_TEST
+
 START_TEST(keeps_nothing_with_ttl_0)
 {
 	for (unsigned i = 1; i <= 3; i++) {
@@ -299,6 +326,7 @@ int main(void)
 	TCase *t = tcase_create("lookup");
 	tcase_add_test(t, gives_all_addresses);
 	tcase_add_test(t, keeps_an_answer_for_its_ttl);
+	tcase_add_test(t, says_what_it_keeps);
 	tcase_add_test(t, keeps_nothing_with_ttl_0);
 	tcase_add_test(t, an_alias_counts_with_its_own_ttl);
 	tcase_add_test(t, failures_are_told_and_not_kept);
