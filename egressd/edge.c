@@ -192,8 +192,11 @@ static struct edge *edge_new(struct worker *w, struct session *s, struct policy 
 int edge_open(struct worker *w, struct session *s, struct policy *policy, const int fds[3],
               struct ocu_error *err)
 {
+	/* The id may have been dropped and registered again since w was chosen: a drop of the session of now
+	 * looks for its edge on that one's worker. */
+	if (s->worker != w)
+		return ocu_error_set(err, OCU_E_SESSION_GONE, "the session was dropped");
 	struct edge *e = edge_find(w, s);
-
 	/* sandboxd hands over again when its connection was lost: the new sockets take the place of the old.
 	 */
 	if (e)

@@ -39,7 +39,7 @@ struct edge {
 
 /* fds: TCP listener, UDP resolver, TCP resolver listener; taken on success, the caller's on failure. A
  * session that has its sockets gets the new ones in their place and keeps its connections and made-up
- * addresses. */
+ * addresses. OCU_E_SESSION_GONE when w is not the session's worker. */
 int edge_open(struct worker *w, struct session *s, struct policy *policy, const int fds[3],
               struct ocu_error *err);
 struct edge *edge_find(struct worker *w, const struct session *s);
