@@ -126,43 +126,82 @@ static int close_edge(struct worker *w, void *arg)
 	return e ? (int)edge_close(e, OCU_E_SESSION_DENIED) : 0;
 }
 
+/* A session that is out of the registry. */
+struct dropped {
+	struct session *session;
+	int connections;
+	struct dropped *next;
+};
+
+static int close_edges(struct worker *w, void *arg)
+{
+	for (struct dropped *d = arg; d; d = d->next)
+		if (d->session->worker == w)
+			d->connections = close_edge(w, d->session);
+	return 0;
+}
+
 /* The cut comes first and its event after: operatord has recorded the order to cut, and nothing is permitted
  * here. */
-static unsigned drop(struct egress *e, struct session *s, const char *why, const char *trace)
+static void report_drops(struct egress *e, const struct dropped *all, const char *why, const char *trace)
 {
-	int n = worker_call(s->worker, close_edge, s);
-	struct record r = {
-	    .class_uid = OCU_OCSF_ENTITY_MANAGEMENT,
-	    .activity = 4, /* Delete */
-	    .action = "edge.drop",
-	    .resource = s->id,
-	    .trace = trace,
-	    .outcome = OCU_OUTCOME_SUCCESS,
-	    .detail = json_pack("{s:s%, s:i}", "why", why, strnlen(why, 128), "connections", n < 0 ? 0 : n),
-	};
+	for (const struct dropped *d = all; d; d = d->next) {
+		struct record r = {
+		    .class_uid = OCU_OCSF_ENTITY_MANAGEMENT,
+		    .activity = 4, /* Delete */
+		    .action = "edge.drop",
+		    .resource = d->session->id,
+		    .trace = trace,
+		    .outcome = OCU_OUTCOME_SUCCESS,
+		    .detail = json_pack("{s:s%, s:i}", "why", why, strnlen(why, 128), "connections",
+		                        d->connections),
+		};
 
-	events_report(e, s, &r);
-	session_unref(s);
-	return n < 0 ? 0 : (unsigned)n;
+		events_report(e, d->session, &r);
+		session_unref(d->session);
+	}
 }
 
 unsigned service_drop(struct egress *e, const char *session_id, const char *why, const char *trace)
 {
-	struct session *s = registry_take(e->registry, session_id);
+	struct dropped d = {.session = registry_take(e->registry, session_id)};
 
-	return s ? drop(e, s, why, trace) : 0;
+	if (!d.session)
+		return 0;
+	worker_call(d.session->worker, close_edges, &d);
+	report_drops(e, &d, why, trace);
+	return (unsigned)d.connections;
+}
+
+/* On all workers at once, as many as fit here: no session goes on while it waits for another. */
+static void drop_caller(struct egress *e, const char *caller)
+{
+	struct dropped some[256];
+	size_t n;
+
+	do {
+		for (n = 0; n < sizeof some / sizeof *some; n++) {
+			some[n] = (struct dropped){.session = registry_take_caller(e->registry, caller)};
+			if (!some[n].session)
+				break;
+			if (n)
+				some[n - 1].next = &some[n];
+		}
+		if (n == 0)
+			break;
+		worker_call_all(e->workers, e->nworkers, close_edges, some);
+		report_drops(e, some, "denylist: caller", NULL);
+	} while (n == sizeof some / sizeof *some);
 }
 
 void service_denied(enum ocu_deny_kind kind, const char *value, void *arg)
 {
 	const struct service *service = arg;
-	struct session *s;
 
 	if (kind == OCU_DENY_SESSION)
 		service_drop(service->egress, value, "denylist: session", NULL);
 	else if (kind == OCU_DENY_CALLER)
-		while ((s = registry_take_caller(service->egress->registry, value)))
-			drop(service->egress, s, "denylist: caller", NULL);
+		drop_caller(service->egress, value);
 }
 
 static void on_drop(struct ocu_rpc_call *call, const ProtobufCMessage *m, void *arg)

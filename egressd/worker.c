@@ -12,7 +12,7 @@
 #include "libocu/clock.h"
 #include "libocu/err.h"
 
-/* Events a round: small, so that the inbox (and with it a kill) is looked at often under any load. */
+/* Events a round: small, so that the inbox (and with it a kill), read once in each, is read often. */
 #define ROUND_EVENTS 64
 #define ROUND_MAX_MS 1000
 
@@ -109,7 +109,7 @@ struct call {
 	int (*fn)(struct worker *w, void *arg);
 	void *arg;
 	int result;
-	bool done;
+	bool posted, done;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 };
@@ -126,22 +126,42 @@ static void run_call(struct worker *w, struct task *t)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static void call_begin(struct call *c, struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg)
+{
+	*c = (struct call){.task.run = run_call, .fn = fn, .arg = arg, .result = OCU_E_CANCELLED};
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->cond, NULL);
+	c->posted = post(w, &c->task, true);
+}
+
+static int call_wait(struct call *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (c->posted && !c->done)
+		pthread_cond_wait(&c->cond, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->cond);
+	return c->result;
+}
+
 int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg)
 {
-	struct call c = {.task.run = run_call, .fn = fn, .arg = arg};
+	struct call c;
 
-	pthread_mutex_init(&c.lock, NULL);
-	pthread_cond_init(&c.cond, NULL);
-	c.result = OCU_E_CANCELLED;
-	if (post(w, &c.task, true)) {
-		pthread_mutex_lock(&c.lock);
-		while (!c.done)
-			pthread_cond_wait(&c.cond, &c.lock);
-		pthread_mutex_unlock(&c.lock);
-	}
-	pthread_mutex_destroy(&c.lock);
-	pthread_cond_destroy(&c.cond);
-	return c.result;
+	call_begin(&c, w, fn, arg);
+	return call_wait(&c);
+}
+
+void worker_call_all(struct worker *const *workers, unsigned n, int (*fn)(struct worker *w, void *arg),
+                     void *arg)
+{
+	struct call calls[EGRESS_WORKERS_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		call_begin(&calls[i], workers[i], fn, arg);
+	for (unsigned i = 0; i < n; i++)
+		call_wait(&calls[i]);
 }
 
 static bool drained(struct worker *w)
@@ -163,6 +183,8 @@ static void *loop(void *arg)
 		int wait = timers_wait(&w->timers, ocu_mono_ms(), w->stopping ? 20 : ROUND_MAX_MS);
 		int n = epoll_wait(w->epoll, events, ROUND_EVENTS, wait);
 		w->now_ms = ocu_mono_ms();
+		/* Not only at the eventfd's turn, rounds away when many descriptors are ready. */
+		run_inbox(w);
 		for (int i = 0; i < n; i++) {
 			struct watch *x = events[i].data.ptr;
 			/* An earlier event of this round may have closed it or lost interest. */

@@ -73,6 +73,9 @@ void worker_post(struct worker *w, struct task *t);
 /* Any other thread: runs fn on the worker and waits for it; its result, or OCU_E_CANCELLED when the worker
  * ended. */
 int worker_call(struct worker *w, int (*fn)(struct worker *w, void *arg), void *arg);
+/* The same on n workers at once, at most EGRESS_WORKERS_MAX; returns when the last is done. */
+void worker_call_all(struct worker *const *workers, unsigned n, int (*fn)(struct worker *w, void *arg),
+                     void *arg);
 
 /* Worker thread only. */
 int worker_watch(struct worker *w, struct watch *x, uint32_t events); /* 0 or -1; events 0 takes it out */

@@ -127,6 +127,9 @@ def inside(guest, fn):
 def test_the_denylist_cuts(fresh, how):
     g, other = fresh.guest(caller="mallory"), fresh.guest(caller="bob")
     socks, kept = open_many(g, 20), open_many(other, 2)
+    if how == "caller":
+        for _ in range(3):
+            socks += open_many(fresh.guest(caller="mallory"), 5)
     fresh.say(f"deny 1 {g.session}" if how == "session" else "deny 2 mallory")
     all_cut(socks)
     assert fresh.register(g.session, caller="mallory")["error"]["reason"] in ("session_denylisted", "caller_denylisted")

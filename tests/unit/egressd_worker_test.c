@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "egressd/egress.h"
@@ -147,6 +148,98 @@ START_TEST(watches_report_until_they_are_taken_out)
 }
 END_TEST
 
+#define BUSY 300
+
+static struct watch busy[BUSY];
+static unsigned looks;
+
+struct order {
+	struct task task;
+	unsigned given, taken; /* looks at that time */
+	atomic_bool done;
+};
+
+static struct order *to_give;
+
+static void on_busy(struct watch *w, uint32_t events)
+{
+	(void)w;
+	(void)events;
+	looks++;
+	if (to_give && looks > 2 * BUSY) {
+		to_give->given = looks;
+		worker_post(worker, &to_give->task);
+		to_give = NULL;
+	}
+}
+
+static void take_order(struct worker *w, struct task *t)
+{
+	struct order *o = (struct order *)t;
+	(void)w;
+	o->taken = looks;
+	o->done = true;
+}
+
+static int make_busy(struct worker *w, void *arg)
+{
+	for (unsigned i = 0; i < BUSY; i++) {
+		busy[i] = (struct watch){.fd = eventfd(1, EFD_CLOEXEC), .ready = on_busy};
+		ck_assert_int_eq(worker_watch(w, &busy[i], EPOLLIN), 0);
+	}
+	to_give = arg;
+	return 0;
+}
+
+static int make_idle(struct worker *w, void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < BUSY; i++)
+		worker_unwatch(w, &busy[i]);
+	return 0;
+}
+
+/* Every descriptor is ready all the time: a message is not one more that waits for its turn. */
+START_TEST(a_message_is_taken_in_the_next_round)
+{
+	struct order o = {.task.run = take_order};
+	ck_assert_int_eq(worker_call(worker, make_busy, &o), 0);
+	while (!o.done)
+		usleep(100);
+	ck_assert_uint_le(o.taken - o.given, 64);
+	ck_assert_int_eq(worker_call(worker, make_idle, NULL), 0);
+	worker_stop_begin(worker, 0);
+	worker_stop_wait(worker);
+	worker_free(worker);
+}
+END_TEST
+
+static int meet(struct worker *w, void *arg)
+{
+	(void)w;
+	pthread_barrier_wait(arg);
+	return 0;
+}
+
+START_TEST(a_call_to_all_runs_on_all_at_once)
+{
+	struct worker *both[2] = {worker, NULL};
+	pthread_barrier_t barrier;
+	pthread_barrier_init(&barrier, NULL, 2);
+	ck_assert_int_eq(worker_new(&both[1], &egress, NULL), 0);
+	ck_assert_int_eq(worker_start(both[1], NULL), 0);
+	worker_call_all(both, 2, meet, &barrier);
+	for (unsigned i = 0; i < 2; i++) {
+		worker_stop_begin(both[i], 0);
+		worker_stop_wait(both[i]);
+	}
+	worker_call_all(both, 2, meet, &barrier); /* nobody is there any more */
+	for (unsigned i = 0; i < 2; i++)
+		worker_free(both[i]);
+	pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -156,6 +249,8 @@ int main(void)
 	tcase_add_test(t, no_call_is_lost_at_the_end);
 	tcase_add_test(t, messages_after_the_end_are_run_when_it_is_freed);
 	tcase_add_test(t, watches_report_until_they_are_taken_out);
+	tcase_add_test(t, a_message_is_taken_in_the_next_round);
+	tcase_add_test(t, a_call_to_all_runs_on_all_at_once);
 	tcase_add_checked_fixture(t, setup, NULL);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
