@@ -40,6 +40,8 @@ const struct ocu_conf_opt egressd_options[] = {
      "Threads that relay; a session stays on one of them"},
     {"session_connections", OCU_CONF_INT, "512", 1, 16384, NULL,
      "Open connections of one session; more are refused"},
+    {"session_connects", OCU_CONF_INT, "50", 1, 100000, NULL,
+     "Connections a second one session may open, and ten times as many at once; each is on the trail"},
     {"connections", OCU_CONF_INT, "65536", 1, 1000000, NULL,
      "Open connections of all sessions, at most half of the descriptors the process may have"},
     {"session_names", OCU_CONF_INT, "4096", 16, 65536, NULL,
@@ -132,6 +134,7 @@ int conf_apply(const struct ocu_conf *c, unsigned long descriptors, struct egres
 
 	e->limits = (struct limits){
 	    .session_connections = (unsigned)ocu_conf_int(c, "session_connections"),
+	    .connect_rate = (unsigned)ocu_conf_int(c, "session_connects"),
 	    .connections = (unsigned)(wanted < most ? wanted : most),
 	    .names = (unsigned)ocu_conf_int(c, "session_names"),
 	    .dns_rate = (unsigned)ocu_conf_int(c, "session_lookups"),

@@ -38,6 +38,9 @@ int edge_admitted(const struct edge *e)
 	return rc ? rc : ocu_denylist_check(d, OCU_DENY_CALLER, e->session->caller, NULL);
 }
 
+/* Seconds' worth of connections that may come at once. */
+#define CONNECT_BURST 10u
+
 /* Refused connections get a reset: nothing of them is kept, not even a lingering close. */
 static void refuse_excess(struct edge *e, int fd)
 {
@@ -64,7 +67,9 @@ static bool within_limits(struct edge *e)
 {
 	struct egress *g = e->worker->egress;
 
-	return e->nconns < g->limits.session_connections && atomic_load(&g->open) < g->limits.connections;
+	return e->nconns < g->limits.session_connections && atomic_load(&g->open) < g->limits.connections &&
+	       bucket_take(&e->connects, e->worker->now_ms, g->limits.connect_rate,
+	                   CONNECT_BURST * g->limits.connect_rate);
 }
 
 /* Out of descriptors or memory: the listener would report itself without end. */

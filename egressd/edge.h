@@ -24,7 +24,7 @@ struct edge {
 	struct policy *policy;
 	struct names *names;
 	struct shape shape;
-	struct bucket lookups;
+	struct bucket lookups, connects;
 	struct watch tcp, udp, dns; /* connections, lookups, lookups over TCP */
 	struct timer summary;
 	struct timer pause; /* accepting goes on when it fires */

@@ -18,6 +18,7 @@ struct worker;
 
 struct limits {
 	unsigned session_connections; /* open connections of one session */
+	unsigned connect_rate;        /* connections a second of one session, and ten times as many at once */
 	unsigned connections;         /* of all sessions; each takes two descriptors */
 	unsigned names;               /* made-up addresses of one session */
 	unsigned dns_rate;            /* lookups a second of one session */

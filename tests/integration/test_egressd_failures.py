@@ -110,6 +110,20 @@ def test_a_flood_of_connections_costs_its_session_only(outside):
         assert len(own) < 1000
 
 
+def test_connections_over_time_are_bounded(outside):
+    """Each is on the trail: a guest that opens one after the other must not be able to fill it."""
+    with World(outside, session_connects="5") as w, w.guest(caller="flooder") as bad, w.guest(caller="quiet") as good:
+        served = 0
+        for _ in range(400):
+            with contextlib.suppress(OSError, AssertionError), bad.to("allowed.example", 80) as s:
+                served += get(s, "allowed.example")[0] == 200
+        assert 50 <= served < 300
+        assert len(w.events(session_id=bad.session)) < 1000
+        assert w.metric('ocu_egress_denied_total{reason="connection_limit"}') >= 100
+        with good.to("allowed.example", 80) as s:
+            assert get(s, "allowed.example")[0] == 200
+
+
 def inside(guest, fn):
     """fn in a thread that stays in the guest's namespace."""
     def work():
