@@ -11,52 +11,61 @@
 void content_init(struct content *c, struct quota *q)
 {
 	c->quota = q;
-	for (int i = 0; i < CONTENT_STRIPES; i++)
-		pthread_mutex_init(&c->stripe[i], NULL);
+	for (int i = 0; i < CONTENT_STRIPES; i++) {
+		pthread_mutex_init(&c->stripe[i].lock, NULL);
+		pthread_cond_init(&c->stripe[i].still, NULL);
+	}
 }
 
 void content_done(struct content *c)
 {
-	for (int i = 0; i < CONTENT_STRIPES; i++)
-		pthread_mutex_destroy(&c->stripe[i]);
+	for (int i = 0; i < CONTENT_STRIPES; i++) {
+		pthread_mutex_destroy(&c->stripe[i].lock);
+		pthread_cond_destroy(&c->stripe[i].still);
+	}
 }
 
-static pthread_mutex_t *enter(struct content *c, const struct node *n)
+static struct content_stripe *enter(struct content *c, const struct node *n)
 {
-	pthread_mutex_t *m = &c->stripe[n->id % CONTENT_STRIPES];
-	pthread_mutex_lock(m);
-	return m;
+	struct content_stripe *s = &c->stripe[n->id % CONTENT_STRIPES];
+	pthread_mutex_lock(&s->lock);
+	return s;
+}
+
+static void leave(struct content_stripe *s)
+{
+	pthread_mutex_unlock(&s->lock);
 }
 
 int content_opened(struct content *c, struct node *n, int fd)
 {
 	struct stat st;
 	int r = 0;
-	pthread_mutex_t *m = enter(c, n);
+	struct content_stripe *s = enter(c, n);
 	if (n->opens == 0) {
 		r = fstat(fd, &st) < 0 ? -errno : 0;
 		n->size = r == 0 ? (uint64_t)st.st_size : 0;
 	}
 	if (r == 0)
 		n->opens++;
-	pthread_mutex_unlock(m);
+	leave(s);
 	return r;
 }
 
 void content_closed(struct content *c, struct node *n)
 {
-	pthread_mutex_t *m = enter(c, n);
+	struct content_stripe *s = enter(c, n);
 	n->opens--;
-	pthread_mutex_unlock(m);
+	leave(s);
 }
 
 void content_unlinked(struct content *c, struct node *n, uint64_t size)
 {
-	pthread_mutex_t *m = enter(c, n);
+	struct content_stripe *s = enter(c, n);
 	n->orphan = true;
 	if (n->opens == 0)
 		n->size = size;
-	pthread_mutex_unlock(m);
+	leave(s);
 }
 
 void content_freed(struct content *c, const struct node *n)
@@ -65,31 +74,41 @@ void content_freed(struct content *c, const struct node *n)
 		quota_drop_bytes(c->quota, n->size);
 }
 
-/* After a call that may have stopped short of what was charged. When somebody else has grown the file
- * meanwhile the charge is theirs and stays. */
-static void settle(struct content *c, struct node *n, int fd, uint64_t promised)
+/* Calls may stop short of what they were charged for. While one is under way the file may still become as
+ * long as it was promised; the last one settles. */
+static void settle(struct content *c, struct node *n, int fd)
 {
 	struct stat st;
-	pthread_mutex_t *m = enter(c, n);
-	if (n->size == promised && fstat(fd, &st) == 0 && (uint64_t)st.st_size < promised) {
-		quota_resize(c->quota, promised, (uint64_t)st.st_size);
-		n->size = (uint64_t)st.st_size;
+	struct content_stripe *s = enter(c, n);
+	if (--n->growing == 0) {
+		if (n->unsettled && fstat(fd, &st) == 0 && (uint64_t)st.st_size < n->size) {
+			quota_resize(c->quota, n->size, (uint64_t)st.st_size);
+			n->size = (uint64_t)st.st_size;
+		}
+		n->unsettled = false;
+		if (n->cutting > 0)
+			pthread_cond_broadcast(&s->still);
 	}
-	pthread_mutex_unlock(m);
+	leave(s);
 }
 
-/* Charges growth to end; *ret_grew tells whether there was any. */
-static int charge(struct content *c, struct node *n, uint64_t end, bool *ret_grew)
+/* Charges growth to end; when 0, settle() must follow, also when there was no growth: a truncation would make
+ * it one. */
+static int charge(struct content *c, struct node *n, uint64_t end)
 {
 	int r = 0;
-	pthread_mutex_t *m = enter(c, n);
-	*ret_grew = end > n->size;
-	if (*ret_grew) {
+	struct content_stripe *s = enter(c, n);
+	while (n->cutting > 0)
+		pthread_cond_wait(&s->still, &s->lock);
+	if (end > n->size) {
 		r = quota_resize(c->quota, n->size, end);
-		if (r == 0)
+		if (r == 0) {
 			n->size = end;
+			n->unsettled = true;
+		}
 	}
-	pthread_mutex_unlock(m);
+	n->growing += r == 0;
+	leave(s);
 	return r;
 }
 
@@ -118,13 +137,11 @@ static ssize_t write_all(void *arg)
 ssize_t content_grow(struct content *c, struct node *n, int fd, uint64_t end, ssize_t (*act)(void *),
                      void *arg)
 {
-	bool grew;
-	int r = charge(c, n, end, &grew);
+	int r = charge(c, n, end);
 	if (r < 0)
 		return r;
 	ssize_t done = act(arg);
-	if (grew)
-		settle(c, n, fd, end);
+	settle(c, n, fd);
 	return done;
 }
 
@@ -139,26 +156,39 @@ ssize_t content_write(struct content *c, struct node *n, int fd, const void *dat
 	return content_grow(c, n, fd, offset + len, write_all, &w);
 }
 
-int content_truncate(struct content *c, struct node *n, int fd, uint64_t size)
+/* With the stripe, and nothing growing the file. */
+static int truncate_still(struct content *c, struct node *n, int fd, uint64_t size)
 {
 	struct stat st;
 	int r = 0;
-	pthread_mutex_t *m = enter(c, n);
 	uint64_t was = n->size;
 	if (n->opens == 0)
 		was = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 	if (size > was)
 		r = quota_resize(c->quota, was, size);
-	if (r == 0 && ftruncate(fd, (off_t)size) < 0) {
+	if (r < 0)
+		return r;
+	if (ftruncate(fd, (off_t)size) < 0) {
 		r = -errno;
 		if (size > was)
 			quota_resize(c->quota, size, was);
+		return r;
 	}
-	if (r == 0) {
-		if (size < was)
-			quota_resize(c->quota, was, size);
-		n->size = size;
-	}
-	pthread_mutex_unlock(m);
+	if (size < was)
+		quota_resize(c->quota, was, size);
+	n->size = size;
+	return 0;
+}
+
+int content_truncate(struct content *c, struct node *n, int fd, uint64_t size)
+{
+	struct content_stripe *s = enter(c, n);
+	n->cutting++;
+	while (n->growing > 0)
+		pthread_cond_wait(&s->still, &s->lock);
+	int r = truncate_still(c, n, fd, size);
+	if (--n->cutting == 0)
+		pthread_cond_broadcast(&s->still);
+	leave(s);
 	return r;
 }

@@ -1,8 +1,10 @@
 /*
  * content: the bytes of regular files and what they are charged. While a node is open its length is known
- * here, so that a write which makes a file longer is charged before it happens. A file without a name stays
- * charged as long as its node lives: an O_PATH descriptor in the guest leads back to it though nobody has it
- * open. Returns 0 or a negative errno.
+ * here, so that a write which makes a file longer is charged before it happens. Calls that may make a file
+ * longer run beside each other; a truncation waits for them and keeps new ones out, since what they wrote
+ * behind it would be charged to nobody: the guest's kernel truncates in open without its inode's lock. A file
+ * without a name stays charged as long as its node lives: an O_PATH descriptor in the guest leads back to it
+ * though nobody has it open. Returns 0 or a negative errno.
  */
 #ifndef BROKERD_CONTENT_H
 #define BROKERD_CONTENT_H
@@ -19,7 +21,10 @@ struct quota;
 
 struct content {
 	struct quota *quota;
-	pthread_mutex_t stripe[CONTENT_STRIPES]; /* by node id; guards node.opens, size, orphan */
+	struct content_stripe {
+		pthread_mutex_t lock;
+		pthread_cond_t still; /* nobody grows a node, or nobody waits to truncate it, any more */
+	} stripe[CONTENT_STRIPES];
 };
 
 void content_init(struct content *c, struct quota *q);
@@ -39,7 +44,7 @@ ssize_t content_write(struct content *c, struct node *n, int fd, const void *dat
  * that may make a file longer. Returns what act returned. */
 ssize_t content_grow(struct content *c, struct node *n, int fd, uint64_t end, ssize_t (*act)(void *),
                      void *arg);
-/* ftruncate. */
+/* ftruncate. Waits for the growth of the file that is under way. */
 int content_truncate(struct content *c, struct node *n, int fd, uint64_t size);
 
 #endif

@@ -32,6 +32,9 @@ struct node {
 	bool linked; /* (parent, name) still leads here */
 	/* Content of regular files, guarded by the stripe lock in content.c. */
 	unsigned opens;
+	unsigned growing; /* calls under way that may make it longer */
+	unsigned cutting; /* truncations that wait for those, or are under way */
+	bool unsettled;   /* size is what was promised and may be more than there is */
 	uint64_t size;
 	bool orphan; /* unlinked, and still charged: see nodes.freed */
 	/* Descriptor: a folder's from the cache, or the pin of an unlinked node; -1 none. */

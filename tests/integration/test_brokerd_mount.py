@@ -528,6 +528,32 @@ def test_what_can_still_be_opened_is_still_charged(world):
     s.release()
 
 
+def test_truncation_beside_a_copy_is_charged(world):
+    """The guest's kernel truncates in open without the lock it copies under."""
+    size, at = 16 << 20, 32 << 20
+    s = Session(world, quota_bytes=128 << 20)
+    (s.dir / "in").write_bytes(b"k" * size)
+    out = s.dir / "out"
+    out.touch()
+    rng = random.Random(1)
+
+    def truncate(delay):
+        time.sleep(delay)
+        os.close(os.open(out, os.O_WRONLY | os.O_TRUNC))
+
+    with open(s.dir / "in", "rb") as src, open(out, "r+b") as dst:
+        for _ in range(100):
+            t = threading.Thread(target=truncate, args=(rng.random() * 0.002,))   # somewhere in the copy
+            t.start()
+            os.copy_file_range(src.fileno(), dst.fileno(), size, 0, at)
+            t.join()
+            assert s.listed()["used_bytes"] == sum(f.stat().st_size for f in s.data.iterdir())
+    os.unlink(out)
+    eventually(lambda: s.listed()["used_bytes"] == size)
+    s.close()
+    s.release()
+
+
 def test_quota_of_files(world):
     s = Session(world, quota_files=10)
     d = s.dir

@@ -164,23 +164,16 @@ START_TEST(a_node_with_a_name_gives_nothing_back)
 }
 END_TEST
 
-/* The kernel keeps truncation and writes of a guest apart, and writes not from one another. */
-static pthread_rwlock_t inode = PTHREAD_RWLOCK_INITIALIZER;
-
 static void *extend(void *arg)
 {
 	char data[1000] = {1};
 	unsigned seed = *(unsigned *)arg;
 	for (int i = 0; i < 3000; i++) {
 		uint64_t at = (uint64_t)(rand_r(&seed) % (90 * (int)K4));
-		if (rand_r(&seed) % 16 == 0) {
-			pthread_rwlock_wrlock(&inode);
+		if (rand_r(&seed) % 16 == 0)
 			content_truncate(&content, &node, fd, at);
-		} else {
-			pthread_rwlock_rdlock(&inode);
+		else
 			content_write(&content, &node, fd, data, sizeof data, at);
-		}
-		pthread_rwlock_unlock(&inode);
 	}
 	return NULL;
 }
@@ -197,6 +190,61 @@ START_TEST(concurrent_growth_is_charged_exactly)
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_uint_eq(atomic_load(&q.bytes), quota_charge((uint64_t)st.st_size));
 	ck_assert_uint_eq(atomic_load(&q.bytes), quota_charge(node.size));
+	content_closed(&content, &node);
+}
+END_TEST
+
+static atomic_bool truncated;
+
+static void *truncate_to_nothing(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(content_truncate(&content, &node, fd, 0), 0);
+	atomic_store(&truncated, true);
+	return NULL;
+}
+
+/* A call whose bytes come late, as those of a long copy do: a truncation that can pass it has the time to. */
+static ssize_t write_late(void *arg)
+{
+	pthread_t *t = arg;
+	pthread_create(t, NULL, truncate_to_nothing, NULL);
+	for (int i = 0; i < 200 && !atomic_load(&truncated); i++)
+		usleep(1000);
+	return pwrite(fd, "x", 1, 20 * K4 - 1);
+}
+
+START_TEST(truncation_does_not_pass_growth_under_way)
+{
+	pthread_t t;
+	struct stat st;
+	for (int grows = 1; grows >= 0; grows--) { /* and a write inside what was there before */
+		if (!grows)
+			ck_assert_int_eq(content_truncate(&content, &node, fd, 30 * K4), 0);
+		atomic_store(&truncated, false);
+		ck_assert_int_eq(content_grow(&content, &node, fd, 20 * K4, write_late, &t), 1);
+		pthread_join(t, NULL);
+		ck_assert_int_eq(fstat(fd, &st), 0);
+		ck_assert_uint_eq(atomic_load(&q.bytes), quota_charge((uint64_t)st.st_size));
+		ck_assert_uint_eq(node.size, (uint64_t)st.st_size);
+	}
+	content_closed(&content, &node);
+}
+END_TEST
+
+/* Stops short while another call is on its way to what it was charged for. */
+static ssize_t fail_beside(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(content_write(&content, &node, -1, "x", 1, 50 * K4), -EBADF);
+	return pwrite(fd, "x", 1, 20 * K4 - 1);
+}
+
+START_TEST(a_failure_gives_back_what_is_not_promised_to_others)
+{
+	ck_assert_int_eq(content_grow(&content, &node, fd, 20 * K4, fail_beside, NULL), 1);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 20 * K4);
+	ck_assert_uint_eq(node.size, 20 * K4);
 	content_closed(&content, &node);
 }
 END_TEST
@@ -218,6 +266,8 @@ int main(void)
 	tcase_add_test(d, unlinked_files_are_charged_as_long_as_their_node_lives);
 	tcase_add_test(d, a_node_with_a_name_gives_nothing_back);
 	tcase_add_test(d, concurrent_growth_is_charged_exactly);
+	tcase_add_test(d, truncation_does_not_pass_growth_under_way);
+	tcase_add_test(d, a_failure_gives_back_what_is_not_promised_to_others);
 	suite_add_tcase(suite, d);
 	return run_suite(suite);
 }
