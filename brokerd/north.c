@@ -11,6 +11,7 @@
 #include "brokerd/meter.h"
 #include "brokerd/north_gate.h"
 #include "brokerd/north_job.h"
+#include "brokerd/north_sending.h"
 #include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/httpd.h"
@@ -25,6 +26,7 @@
 struct north {
 	struct north_opts o;
 	struct gate gate;
+	struct sending *sending;
 	struct ocu_http_route routes[ROUTES];
 	struct ocu_httpd *httpd;
 	pthread_mutex_t lock;
@@ -48,6 +50,7 @@ void job_leave(struct job *j)
 static void job_free(void *user)
 {
 	struct job *j = user;
+	sending_remove(j->north->sending, j);
 	job_leave(j);
 	if (j->counted)
 		rate_leave(j->north->gate.rate, j->caller);
@@ -70,6 +73,13 @@ static struct file_event event_of(const struct job *j)
 	};
 }
 
+/* What a decision said no to is denied; the rest failed. */
+static enum ocu_outcome outcome_of(int code)
+{
+	int http = ocu_err_http(code);
+	return http == 401 || http == 403 || http == 429 ? OCU_OUTCOME_DENIED : OCU_OUTCOME_FAILURE;
+}
+
 static void report(const struct job *j, enum ocu_outcome outcome, int code, int sys_errno)
 {
 	struct file_event e = event_of(j);
@@ -79,9 +89,20 @@ static void report(const struct job *j, enum ocu_outcome outcome, int code, int 
 	evidence_report(j->broker->audit, &e);
 }
 
+int job_allowed(struct job *j, struct ocu_error *err)
+{
+	j->denied = gate_recheck(j, err);
+	return j->denied;
+}
+
 int job_commit(struct job *j, struct ocu_error *err)
 {
 	struct file_event e = event_of(j);
+	int r = job_allowed(j, err);
+	if (r < 0) {
+		report(j, outcome_of(r), r, 0);
+		return r;
+	}
 	if (evidence_commit(j->broker->audit, &e, err) == 0)
 		return 0;
 	meter_audit_refused();
@@ -100,9 +121,7 @@ int job_record(struct job *j)
 
 void job_refuse(struct job *j, struct ocu_error *err)
 {
-	int http = ocu_err_http(err->code);
-	report(j, http == 401 || http == 403 || http == 429 ? OCU_OUTCOME_DENIED : OCU_OUTCOME_FAILURE,
-	       err->code, 0);
+	report(j, outcome_of(err->code), err->code, 0);
 	ocu_http_reply_error(j->req, err);
 }
 
@@ -126,6 +145,12 @@ void job_status(struct job *j, int status, int code, const char *text)
 	                              text, "correlation_id", ocu_http_trace(j->req)));
 }
 
+void job_send(struct job *j)
+{
+	sending_add(j->north->sending, j);
+	job_leave(j);
+}
+
 int job_bytes(struct job *j, uint64_t bytes)
 {
 	struct ocu_error err = {0};
@@ -136,6 +161,16 @@ int job_bytes(struct job *j, uint64_t bytes)
 }
 
 /* --- workers --- */
+
+/* It may have taken long to come in, and waited here. */
+static void do_job(struct job *j)
+{
+	struct ocu_error err = {0};
+	if (job_allowed(j, &err) < 0)
+		job_refuse(j, &err);
+	else
+		j->run(j);
+}
 
 static void *work(void *arg)
 {
@@ -152,7 +187,7 @@ static void *work(void *arg)
 			n->tail = &n->head;
 		n->waiting--;
 		pthread_mutex_unlock(&n->lock);
-		j->run(j);
+		do_job(j);
 		pthread_mutex_lock(&n->lock);
 	}
 	pthread_mutex_unlock(&n->lock);
@@ -221,12 +256,8 @@ static int admit(struct ocu_http_req *r, void *arg, struct ocu_error *err)
 	    .north = n, .broker = n->o.broker, .req = r, .op = gate_op(r), .bytes = BYTES_UNKNOWN};
 	ocu_http_set_user(r, j, job_free);
 	int e = gate_decide(&n->gate, j, err);
-	if (e < 0) {
-		int http = ocu_err_http(e);
-		report(j,
-		       http == 401 || http == 403 || http == 429 ? OCU_OUTCOME_DENIED : OCU_OUTCOME_FAILURE,
-		       e, 0);
-	}
+	if (e < 0)
+		report(j, outcome_of(e), e, 0);
 	return e;
 }
 
@@ -287,6 +318,8 @@ int north_start(struct north **ret, const struct north_opts *o, struct ocu_error
 	pthread_cond_init(&n->work, NULL);
 	fill_routes(n);
 	int r = gate_open(&n->gate, o, err);
+	if (r == 0)
+		r = sending_start(&n->sending, err);
 	for (; r == 0 && n->threads < o->workers && n->threads < WORKERS_MAX; n->threads++) {
 		int e = pthread_create(&n->thread[n->threads], NULL, work, n);
 		if (e) {
@@ -316,6 +349,7 @@ void north_stop(struct north *n, unsigned drain_ms)
 	pthread_mutex_unlock(&n->lock);
 	for (unsigned i = 0; i < n->threads; i++)
 		pthread_join(n->thread[i], NULL);
+	sending_stop(n->sending);
 	gate_close(&n->gate);
 	pthread_mutex_destroy(&n->lock);
 	pthread_cond_destroy(&n->work);

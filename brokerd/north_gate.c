@@ -16,8 +16,6 @@
 #include "libocu/json.h"
 #include "libocu/jwt.h"
 
-#define TOKEN_ID_MAX 128
-
 int gate_open(struct gate *g, const struct north_opts *o, struct ocu_error *err)
 {
 	snprintf(g->issuer, sizeof g->issuer, "%s", o->issuer);
@@ -30,6 +28,22 @@ void gate_close(struct gate *g)
 {
 	ocu_jwks_free(g->keys);
 	rate_free(g->rate);
+}
+
+static int check_denied(const struct job *j, const char *token_id, const char *caller, struct ocu_error *err)
+{
+	int r = ocu_denylist_check(j->broker->denylist, OCU_DENY_TOKEN, token_id, err);
+	if (r == 0)
+		r = ocu_denylist_check(j->broker->denylist, OCU_DENY_CALLER, caller, err);
+	return r == 0 && j->volume
+	           ? ocu_denylist_check(j->broker->denylist, OCU_DENY_SESSION, j->volume->session_id, err)
+	           : r;
+}
+
+int gate_recheck(const struct job *j, struct ocu_error *err)
+{
+	int r = check_denied(j, j->token_id, j->caller, err);
+	return r == 0 && j->volume ? volume_active(j->volume, err) : r;
 }
 
 static int authenticate(const struct gate *g, struct job *j, struct ocu_error *err)
@@ -45,12 +59,11 @@ static int authenticate(const struct gate *g, struct job *j, struct ocu_error *e
 	const char *sub = ocu_json_str(claims, "sub", ""), *jti = ocu_json_str(claims, "jti", "");
 	if (!*sub || strlen(sub) >= sizeof j->caller || !*jti || strlen(jti) > TOKEN_ID_MAX)
 		return ocu_error_set(err, OCU_E_TOKEN_CLAIM, "sub or jti is empty or too long");
-	r = ocu_denylist_check(j->broker->denylist, OCU_DENY_TOKEN, jti, err);
-	if (r == 0)
-		r = ocu_denylist_check(j->broker->denylist, OCU_DENY_CALLER, sub, err);
+	r = check_denied(j, jti, sub, err);
 	if (r < 0)
 		return r;
 	memcpy(j->caller, sub, strlen(sub) + 1);
+	memcpy(j->token_id, jti, strlen(jti) + 1);
 	return 0;
 }
 

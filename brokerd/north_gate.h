@@ -25,6 +25,8 @@ int gate_open(struct gate *g, const struct north_opts *o, struct ocu_error *err)
 void gate_close(struct gate *g);
 /* Fills the job: caller, volume, path. On failure what it holds already is given back with the job. */
 int gate_decide(const struct gate *g, struct job *j, struct ocu_error *err);
+/* Asks again what may have changed since: the denylist and the file system's state. */
+int gate_recheck(const struct job *j, struct ocu_error *err);
 enum file_op gate_op(const struct ocu_http_req *r);
 
 #endif

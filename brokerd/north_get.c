@@ -87,7 +87,7 @@ static void send_file(struct job *j, int fd, const struct stat *st, const char *
 		         (unsigned long long)(from + len - 1), (unsigned long long)size);
 		ocu_http_set_header(j->req, "Content-Range", text);
 	}
-	job_leave(j);
+	job_send(j);
 	ocu_http_reply_fd(j->req, range == RANGE_PART ? 206 : 200, type, fd, from, len);
 }
 

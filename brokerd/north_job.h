@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "brokerd/evidence.h"
 #include "brokerd/path.h"
@@ -17,6 +18,8 @@ struct north;
 struct ocu_http_req;
 struct ocu_error;
 
+#define TOKEN_ID_MAX 128
+
 struct job {
 	struct north *north;
 	struct broker *broker;
@@ -25,15 +28,23 @@ struct job {
 	struct job *next;
 	enum file_op op;
 	char caller[VOLUME_CALLER_MAX];
+	char token_id[TOKEN_ID_MAX + 1];
 	struct volume *volume;         /* referenced; NULL for the list of file systems */
 	bool inside;                   /* volume_enter() was called */
 	bool counted;                  /* rate_enter() was called */
 	char path[PATH_NORTH_MAX + 1]; /* checked; "" the root */
 	char handle[PATH_HANDLE_MAX];  /* the same as evidence text */
 	int64_t bytes;                 /* for the event; BYTES_UNKNOWN */
+	int denied;                    /* what job_allowed() said last, when it was no */
+	LIST_ENTRY(job) sent;          /* see north_sending.h */
+	bool sending;
 };
 
-/* Records that it is about to be done; on failure nothing may be done and the answer has been given. */
+/* Whether what admitted it still holds: nothing of it is denied, the file system is there. For before each
+ * step that cannot be taken back; an answer is still to be given, with err. */
+int job_allowed(struct job *j, struct ocu_error *err);
+/* Records that it is about to be done, when it is still allowed; on failure nothing may be done and the
+ * answer has been given. */
 int job_record(struct job *j);
 /* The same for who has something to take back first: on failure the answer is still to be given, with err. */
 int job_commit(struct job *j, struct ocu_error *err);
@@ -47,6 +58,8 @@ void job_status(struct job *j, int status, int code, const char *text);
 int job_bytes(struct job *j, uint64_t bytes);
 /* Out of the volume: the rest is only talk with the client. */
 void job_leave(struct job *j);
+/* The same, and the talk takes as long as the client likes: it is cut when it is not allowed any more. */
+void job_send(struct job *j);
 
 /* What the routes do: north_get.c, north_put.c, north_list.c. */
 void north_get(struct job *j);

@@ -20,13 +20,16 @@
 
 #define COPY_STEP (8u << 20)
 
-/* If-Match and If-None-Match of the request against what stands at the path. */
-static int check_conditions(const struct stat *st, void *arg)
+/* Whether it is still allowed, and If-Match and If-None-Match of the request against what stands at the path.
+ */
+static int check_change(const struct stat *st, void *arg)
 {
 	struct job *j = arg;
 	const char *match = ocu_http_header(j->req, "If-Match"),
 	           *none = ocu_http_header(j->req, "If-None-Match");
 	char etag[ETAG_SIZE] = "";
+	if (job_allowed(j, NULL) < 0)
+		return -EPERM;
 	if (st)
 		header_etag(st, etag);
 	if (match && (!st || !header_etag_listed(match, etag, false)))
@@ -36,8 +39,13 @@ static int check_conditions(const struct stat *st, void *arg)
 
 static void changed_or_failed(struct job *j, int r)
 {
+	struct ocu_error denied = {.code = j->denied};
 	if (r == -EDQUOT)
 		meter_quota();
+	if (j->denied) {
+		job_refuse(j, &denied);
+		return;
+	}
 	if (r == -ECANCELED)
 		job_status(j, 412, OCU_E_STATE, "the condition does not hold");
 	else
@@ -125,7 +133,7 @@ static void put_charged(struct job *j, struct volume *v, uint64_t size)
 		ocu_http_reply_error(j->req, &err);
 		return;
 	}
-	r = change_place(v, name, j->path, check_conditions, j, &placed);
+	r = change_place(v, name, j->path, check_change, j, &placed);
 	if (!placed.there)
 		take_back(v, name, size);
 	if (r == 0)
@@ -155,7 +163,7 @@ void north_delete(struct job *j)
 {
 	if (job_record(j) < 0)
 		return;
-	int r = change_remove(j->volume, j->path, check_conditions, j);
+	int r = change_remove(j->volume, j->path, check_change, j);
 	if (r < 0) {
 		changed_or_failed(j, r);
 		return;

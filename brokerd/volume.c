@@ -134,16 +134,23 @@ enum volume_state volume_state(struct volume *v)
 	return s;
 }
 
+static int check_active(enum volume_state state, struct ocu_error *err)
+{
+	if (state == VOLUME_DENIED)
+		return ocu_error_set(err, OCU_E_SESSION_DENIED, "session denied");
+	return state == VOLUME_ENDED ? ocu_error_set(err, OCU_E_NOT_FOUND, "session ended") : 0;
+}
+
+int volume_active(struct volume *v, struct ocu_error *err)
+{
+	return check_active(volume_state(v), err);
+}
+
 int volume_enter(struct volume *v, struct ocu_error *err)
 {
-	int r = 0;
 	pthread_mutex_lock(&v->lock);
-	if (v->state == VOLUME_DENIED)
-		r = ocu_error_set(err, OCU_E_SESSION_DENIED, "session denied");
-	else if (v->state == VOLUME_ENDED)
-		r = ocu_error_set(err, OCU_E_NOT_FOUND, "session ended");
-	else
-		v->north++;
+	int r = check_active(v->state, err);
+	v->north += r == 0;
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

@@ -62,7 +62,9 @@ struct mount *volume_detach(struct volume *v, struct mount *m);
 struct mount *volume_mount(struct volume *v); /* referenced, or NULL */
 enum volume_state volume_state(struct volume *v);
 
-/* A north-face operation begins, unless the volume is not active: OCU_E_SESSION_DENIED or OCU_E_NOT_FOUND. */
+/* 0, or OCU_E_SESSION_DENIED or OCU_E_NOT_FOUND. */
+int volume_active(struct volume *v, struct ocu_error *err);
+/* A north-face operation begins, unless the volume is not active. */
 int volume_enter(struct volume *v, struct ocu_error *err);
 void volume_leave(struct volume *v);
 /* Lets nobody in any more. Never goes back to a milder state. */

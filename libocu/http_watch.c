@@ -195,6 +195,20 @@ void ocu_http_on_connection(void *cls, struct MHD_Connection *conn, void **socke
 	}
 }
 
+/* Until on_completed() has set the phase the connection is there. MHD closes a socket that was shut down, and
+ * that resets one which must not linger. */
+void ocu_http_abort(struct ocu_http_req *r)
+{
+	const struct linger none = {.l_onoff = 1};
+
+	pthread_mutex_lock(&r->lock);
+	if (r->phase != HTTP_DONE) {
+		setsockopt(r->link->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+		shutdown(r->link->fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* MHD closes a descriptor only after conn_remove(), so those in the list are ours to shut down. */
 static int sweep(struct ocu_httpd *h)
 {

@@ -98,6 +98,9 @@ void ocu_http_reply_error(struct ocu_http_req *r, const struct ocu_error *err);
 /* Sends size bytes of fd from offset; takes fd. */
 void ocu_http_reply_fd(struct ocu_http_req *r, int status, const char *content_type, int fd, uint64_t offset,
                        uint64_t size);
+/* Cuts the connection of a request, in the middle of its answer too; what the client has not taken of it is
+ * lost. From any thread, before `drop` has returned: a lock that `drop` takes is held meanwhile. */
+void ocu_http_abort(struct ocu_http_req *r);
 /* Server-sent events or other streams: start once, write any number (copied; at most 16 MiB each; OCU_E_BUSY
  * when over 1 MiB is unread by the client; OCU_E_CANCELLED when it is gone), end once, whatever the writes
  * said. */

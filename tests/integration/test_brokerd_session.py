@@ -1,11 +1,14 @@
 """brokerd and the life of a session's file system: registered, handed over, denied, released, forgotten; and brokerd itself
 killed and started again."""
 # shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65 (in part), NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
+import contextlib
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
+import ssl
 import subprocess
 
 import pytest
@@ -188,6 +191,60 @@ def test_a_denied_token_is_refused_and_others_are_not(world):
     world.deny(3, jti)
     eventually(lambda: s.get("f", token=stolen)[0] == 401)
     assert s.get("f")[0] == 200
+
+
+class Request:
+    """A request of which this side decides when a byte is sent or read."""
+
+    def __init__(self, world, head, token):
+        context = ssl.create_default_context(cafile=str(world.stack.etc / "pki/ca.pem"))
+        context.check_hostname = False
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(60)
+        s.connect(("127.0.0.1", 8443))
+        self.s = context.wrap_socket(s)
+        self.s.sendall(f"{head}\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+
+    def status(self):
+        return int(self.s.recv(1000).split()[1])
+
+    def cut(self):
+        p = select.poll()
+        p.register(self.s, select.POLLRDHUP)
+        return bool(p.poll(0))
+
+    def rest(self):
+        n = 0
+        with contextlib.suppress(OSError):
+            while block := self.s.recv(1 << 16):
+                n += len(block)
+        return n
+
+
+@pytest.mark.parametrize("end", [lambda w, s, jti: w.deny(1, s.id), lambda w, s, jti: w.deny(2, s.caller),
+                                 lambda w, s, jti: w.deny(3, jti), lambda w, s, jti: s.release()],
+                         ids=["session", "caller", "token", "release"])
+def test_an_end_reaches_requests_under_way(world, end):
+    s, size, jti = Session(world), 32 << 20, "tok_" + files_world.ulid()
+    token = world.token("alice", jti=jti)
+    with open(s.dir / "big", "wb") as f:
+        f.truncate(size)
+    files = f"/v1/filesystems/{s.fs}/files"
+    download = Request(world, f"GET {files}/big HTTP/1.1", token)
+    assert download.status() == 200
+    upload = Request(world, f"PUT {files}/late HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue", token)
+    assert upload.status() == 100   # admitted
+    upload.s.sendall(b"ab")
+    end(world, s, jti)
+    eventually(lambda: s.get("big", token=token)[0] in (401, 403, 404))
+    eventually(download.cut)
+    assert download.rest() < size / 2
+    upload.s.sendall(b"cd")
+    assert upload.status() in (401, 403, 404)
+    assert not (s.data / "late").exists()
+    assert not [e for e in world.file_events(s, action="file.put") if e["outcome"] == "success"]
+    eventually(lambda: not os.listdir(world.stack.dir / "state/brokerd/spool"))
 
 
 def test_an_unmounted_file_system_is_forgotten_and_can_be_mounted_again(world):

@@ -1,5 +1,7 @@
 /* httpd: requests answered later, from other threads; clients that go away meanwhile; streams; stopping.
  */
+#include <sys/mman.h>
+
 #include "libocu_http_fixture.h"
 
 #define KEPT_MAX 64
@@ -350,6 +352,41 @@ START_TEST(a_stream_whose_client_leaves_with_data_on_its_way)
 }
 END_TEST
 
+START_TEST(an_answer_nobody_reads_can_be_cut)
+{
+	static char sink[1 << 20];
+	const size_t size = 64u << 20;
+	int fd = http_connect(h), file = memfd_create("answer", MFD_CLOEXEC);
+	size_t got = 0;
+	ssize_t n;
+
+	ck_assert_int_eq(ftruncate(file, (off_t)size), 0);
+	http_send(fd, get_keep);
+	ck_assert(event_wait(&handled, 1));
+	ocu_http_reply_fd(kept[0], 200, NULL, file, 0, size);
+	ocu_http_abort(kept[0]); /* there: it is more than fits on the way */
+	ck_assert(event_wait(&drops, 1));
+	while ((n = recv(fd, sink, sizeof sink, 0)) > 0)
+		got += (size_t)n;
+	ck_assert_uint_lt(got, size);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_request_can_be_cut_before_its_answer)
+{
+	int fd = http_connect(h);
+
+	http_send(fd, get_keep);
+	ck_assert(event_wait(&handled, 1));
+	ocu_http_abort(kept[0]);
+	ocu_http_reply(kept[0], 200, NULL, "x", 1);
+	ck_assert(event_wait(&drops, 1));
+	ck_assert(http_closed(fd));
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_head_request_for_a_stream)
 {
 	int fd = http_connect(h);
@@ -497,6 +534,8 @@ int main(void)
 	tcase_add_test(c, a_stream_nobody_reads_is_bounded);
 	tcase_add_test(c, a_stream_whose_client_leaves);
 	tcase_add_test(c, a_stream_whose_client_leaves_with_data_on_its_way);
+	tcase_add_test(c, an_answer_nobody_reads_can_be_cut);
+	tcase_add_test(c, a_request_can_be_cut_before_its_answer);
 	tcase_add_test(c, a_head_request_for_a_stream);
 	tcase_add_test(s, stopping_waits_for_answers);
 	tcase_add_test(s, stopping_tells_those_who_wait);
