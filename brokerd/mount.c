@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -62,10 +63,26 @@ static ssize_t read_request(void *arg, struct pool_buffer *b)
 	}
 }
 
+/* What an aborted mount still has to say, until it is cut. */
+static void refuse_request(struct mount *m, const void *request, size_t len)
+{
+	const struct fuse_in_header *in = request;
+	if (len < sizeof *in || in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET ||
+	    in->opcode == FUSE_INTERRUPT || in->opcode == FUSE_NOTIFY_REPLY)
+		return; /* these have no answer */
+	const struct fuse_out_header out = {.len = sizeof out, .error = -ENOTCONN, .unique = in->unique};
+	ssize_t n = write(m->fd, &out, sizeof out); /* fails when nobody waits for it any more */
+	(void)n;
+}
+
 static void serve_request(void *arg, struct pool_buffer *b, size_t len)
 {
 	struct mount *m = arg;
 	struct fuse_buf buf = {.mem = b->in, .size = len};
+	if (atomic_load(&m->dead)) {
+		refuse_request(m, b->in, len);
+		return;
+	}
 	buffer = b;
 	fuse_session_process_buf(m->session, &buf);
 	buffer = NULL;
@@ -95,15 +112,21 @@ static const struct lane_ops lane_ops = {
     .closed = connection_ended,
 };
 
-void mount_abort(struct mount *m)
+void mount_cut(struct mount *m)
 {
-	if (atomic_exchange(&m->dead, true) || lane_hold(m->lane) < 0)
-		return;
 	lane_close(m->lane);
 	/* The last descriptor of the connection goes here and now, though workers may still be inside: they
 	 * answer into the void. The number stays taken until the session is destroyed. */
 	if (dup3(m->broker->null_fd, m->fd, O_CLOEXEC) < 0)
 		ocu_log(OCU_LOG_ERROR, "mount.abort_failed", NULL, NULL);
+}
+
+void mount_abort(struct mount *m)
+{
+	if (atomic_exchange(&m->dead, true) || lane_hold(m->lane) < 0)
+		return;
+	if (!notify_stop(m))
+		mount_cut(m);
 	lane_release(m->lane);
 }
 

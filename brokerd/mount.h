@@ -1,8 +1,8 @@
 /*
  * mount: one FUSE connection: the /dev/fuse descriptor sandboxd made for a session, served on that session's
  * volume. The descriptor is the identity: whatever arrives on it is that session and nothing else. A mount
- * ends when the kernel's side is gone or when it is aborted, which cuts the connection at once; operations
- * under way finish first, then everything it held is freed.
+ * ends when the kernel's side is gone or when it is aborted: nothing is done for it any more from that moment
+ * on. Operations under way finish first, then everything it held is freed.
  */
 #ifndef BROKERD_MOUNT_H
 #define BROKERD_MOUNT_H
@@ -48,9 +48,12 @@ struct mount {
 int mount_start(struct broker *b, struct volume *v, int fd, uid_t guest_uid, struct ocu_error *err);
 struct mount *mount_ref(struct mount *m);
 void mount_unref(struct mount *m); /* NULL is fine */
-/* Cuts the connection: requests in the kernel fail with ECONNABORTED, later ones with ENOTCONN. Idempotent.
- */
+/* Every request from here on fails with ENOTCONN, and the connection is cut, which fails those in the kernel
+ * with ECONNABORTED: at once, or when the notification under way has returned. That one waits for a folder's
+ * lock, whose holder waits for an answer; without one neither would ever go on. Idempotent, does not wait. */
 void mount_abort(struct mount *m);
+/* The cut itself; the lane is held. */
+void mount_cut(struct mount *m);
 /* Waits until nothing of it is under way, at most ms. */
 void mount_wait(struct mount *m, unsigned ms);
 /* The memory of the worker this thread is. */

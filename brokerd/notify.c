@@ -25,6 +25,7 @@ struct notifier {
 	pthread_cond_t work, done;
 	struct change queue[NOTIFY_QUEUE];
 	uint64_t put, got, told; /* counts of changes */
+	bool telling;            /* the thread is in the kernel */
 	bool stop;
 };
 
@@ -42,12 +43,26 @@ static void unref(struct notifier *n)
 		notifier_free(n);
 }
 
-static void tell(struct mount *m, const struct change *c)
+/* With the lock, which it lets go of meanwhile. */
+static void tell(struct notifier *n, const struct change *c)
 {
-	if (lane_hold(m->lane) < 0)
-		return;
-	fuse_lowlevel_notify_inval_entry(m->session, c->parent, c->name, strlen(c->name));
-	lane_release(m->lane);
+	struct mount *m = n->mount;
+	n->telling = true;
+	pthread_mutex_unlock(&n->lock);
+	bool held = lane_hold(m->lane) == 0; /* not: it has ended by itself, and nobody has to cut it */
+	if (held)
+		fuse_lowlevel_notify_inval_entry(m->session, c->parent, c->name, strlen(c->name));
+	pthread_mutex_lock(&n->lock);
+	n->telling = false;
+	n->told++;
+	pthread_cond_broadcast(&n->done);
+	bool cut = n->stop;
+	pthread_mutex_unlock(&n->lock);
+	if (held && cut)
+		mount_cut(m);
+	if (held)
+		lane_release(m->lane);
+	pthread_mutex_lock(&n->lock);
 }
 
 static void *run(void *arg)
@@ -61,11 +76,7 @@ static void *run(void *arg)
 		if (n->stop)
 			break;
 		struct change c = n->queue[n->got++ % NOTIFY_QUEUE];
-		pthread_mutex_unlock(&n->lock);
-		tell(m, &c);
-		pthread_mutex_lock(&n->lock);
-		n->told++;
-		pthread_cond_broadcast(&n->done);
+		tell(n, &c);
 	}
 	pthread_cond_broadcast(&n->done);
 	pthread_mutex_unlock(&n->lock);
@@ -135,18 +146,20 @@ void notify_entry(struct mount *m, uint64_t parent, const char *name, unsigned w
 	unref(n);
 }
 
-void notify_stop(struct mount *m)
+bool notify_stop(struct mount *m)
 {
 	pthread_mutex_lock(&m->volume->lock);
 	struct notifier *n = m->notifier;
 	m->notifier = NULL;
 	pthread_mutex_unlock(&m->volume->lock);
 	if (!n)
-		return;
+		return false;
 	pthread_mutex_lock(&n->lock);
+	bool telling = n->telling;
 	n->stop = true;
 	pthread_cond_broadcast(&n->work);
 	pthread_cond_broadcast(&n->done);
 	pthread_mutex_unlock(&n->lock);
 	unref(n);
+	return telling;
 }

@@ -7,6 +7,7 @@
 #ifndef BROKERD_NOTIFY_H
 #define BROKERD_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mount;
@@ -15,7 +16,8 @@ struct mount;
 
 /* name in the folder node `parent` was added, replaced or removed. Waits at most wait_ms for the kernel. */
 void notify_entry(struct mount *m, uint64_t parent, const char *name, unsigned wait_ms);
-/* The connection is gone: the thread ends by itself. */
-void notify_stop(struct mount *m);
+/* The mount is dead: the thread ends by itself. True when the kernel is being told something at this moment:
+ * then it calls mount_cut() first. */
+bool notify_stop(struct mount *m);
 
 #endif

@@ -1,7 +1,9 @@
 """brokerd and the life of a session's file system: registered, handed over, denied, released, forgotten; and brokerd itself
 killed and started again."""
 # shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65 (in part), NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
+import concurrent.futures
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import select
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 
 import pytest
@@ -180,6 +183,56 @@ def test_a_denied_session_or_caller_is_cut(world, kind):
     (other.dir / "f").write_text("untouched")
     assert other.get("f")[0] == 200
     assert "error" not in s.release() and not s.data.exists()
+
+
+class Held:
+    """Whoever opens a folder waits until this is left."""
+    FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_ONDIR, FAN_ALLOW, AT_FDCWD = 4, 1, 0x10000, 0x40000000, 1, -100
+
+    def __init__(self, folder):
+        self.fd = files_world.libc.fanotify_init(self.FAN_CLASS_CONTENT, os.O_RDONLY)
+        mask = ctypes.c_uint64(self.FAN_OPEN_PERM | self.FAN_ONDIR)
+        assert files_world.libc.fanotify_mark(self.fd, self.FAN_MARK_ADD, mask, self.AT_FDCWD, bytes(folder)) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        os.close(self.fd)   # which lets everybody go on
+
+    def wait(self):
+        event = os.read(self.fd, 24)   # struct fanotify_event_metadata
+        os.close(struct.unpack("<IBBHQii", event)[5])
+
+
+def waits_in(pid, where):
+    """Whether a thread of the process is in a function of the kernel whose name begins so."""
+    return any(p.read_text().startswith(where) for p in pathlib.Path(f"/proc/{pid}/task").glob("*/wchan"))
+
+
+def test_a_cut_frees_who_waits_for_who_waits_for_an_answer(world):
+    """The guest holds its folder's lock until its mkdir is answered; brokerd's word to the kernel waits for that lock."""
+    s, auditd, brokerd = Session(world), world.stack.proc["auditd"], world.stack.proc["brokerd"].pid
+    (s.dir / "d").mkdir()
+    assert error_of(os.stat, s.dir / "d/g") == errno.ENOENT   # what is asked for next is asked for with the lock
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with Held(s.data / "d") as held:
+            put = pool.submit(s.put, "d/n", b"x")
+            held.wait()   # in its place, and not told yet
+            auditd.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, auditd.pid, os.WSTOPPED)
+            guest = subprocess.Popen(["/usr/bin/mkdir", s.dir / "d/g"], stderr=subprocess.PIPE, text=True)
+            eventually(lambda: waits_in(guest.pid, "request_wait_answer"))
+        try:
+            eventually(lambda: waits_in(brokerd, "fuse_reverse_inval_entry"))
+            world.deny(1, s.id)
+            eventually(lambda: error_of_or_none(os.stat, s.dir / "none") == errno.ENOTCONN)
+        finally:
+            auditd.send_signal(signal.SIGCONT)
+        assert guest.wait(30) != 0
+        eventually(lambda: not s.listed().get("mounted"))
+        assert error_of(os.listdir, s.dir / "d") in (errno.ENOTCONN, errno.ECONNABORTED)
+        put.result()
 
 
 def test_a_denied_token_is_refused_and_others_are_not(world):
