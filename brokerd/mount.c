@@ -16,6 +16,7 @@
 #include "brokerd/notify.h"
 #include "brokerd/serve.h"
 #include "brokerd/volume.h"
+#include "libocu/denylist.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
 
@@ -63,14 +64,32 @@ static ssize_t read_request(void *arg, struct pool_buffer *b)
 	}
 }
 
-/* What an aborted mount still has to say, until it is cut. */
-static void refuse_request(struct mount *m, const void *request, size_t len)
+bool mount_deaf(const struct mount *m)
 {
-	const struct fuse_in_header *in = request;
-	if (len < sizeof *in || in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET ||
-	    in->opcode == FUSE_INTERRUPT || in->opcode == FUSE_NOTIFY_REPLY)
+	return !ocu_denylist_fresh(m->broker->denylist);
+}
+
+static bool moves_content(uint32_t opcode)
+{
+	return opcode == FUSE_READ || opcode == FUSE_WRITE || opcode == FUSE_FALLOCATE ||
+	       opcode == FUSE_COPY_FILE_RANGE || opcode == FUSE_READDIR || opcode == FUSE_READDIRPLUS;
+}
+
+/* The errno that is all the answer, or 0. What a deaf mount refuses with a record is not here: op_submit().
+ */
+static int refusal(const struct mount *m, uint32_t opcode)
+{
+	if (atomic_load(&m->dead))
+		return ENOTCONN;
+	return moves_content(opcode) && mount_deaf(m) ? EIO : 0;
+}
+
+static void refuse(struct mount *m, const struct fuse_in_header *in, int error)
+{
+	if (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET || in->opcode == FUSE_INTERRUPT ||
+	    in->opcode == FUSE_NOTIFY_REPLY)
 		return; /* these have no answer */
-	const struct fuse_out_header out = {.len = sizeof out, .error = -ENOTCONN, .unique = in->unique};
+	const struct fuse_out_header out = {.len = sizeof out, .error = -error, .unique = in->unique};
 	ssize_t n = write(m->fd, &out, sizeof out); /* fails when nobody waits for it any more */
 	(void)n;
 }
@@ -79,8 +98,10 @@ static void serve_request(void *arg, struct pool_buffer *b, size_t len)
 {
 	struct mount *m = arg;
 	struct fuse_buf buf = {.mem = b->in, .size = len};
-	if (atomic_load(&m->dead)) {
-		refuse_request(m, b->in, len);
+	const struct fuse_in_header *in = (const void *)b->in;
+	int error = len < sizeof *in ? 0 : refusal(m, in->opcode);
+	if (error) {
+		refuse(m, in, error);
 		return;
 	}
 	buffer = b;

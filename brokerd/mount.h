@@ -54,6 +54,9 @@ void mount_unref(struct mount *m); /* NULL is fine */
 void mount_abort(struct mount *m);
 /* The cut itself; the lane is held. */
 void mount_cut(struct mount *m);
+/* Nothing was heard of the denylist for too long: whether the session is denied is not known. Content is then
+ * neither read nor written, and nothing opened or changed: EIO, until it is heard again. */
+bool mount_deaf(const struct mount *m);
 /* Waits until nothing of it is under way, at most ms. */
 void mount_wait(struct mount *m, unsigned ms);
 /* The memory of the worker this thread is. */

@@ -89,7 +89,9 @@ static struct file_event event_of(const struct op *op)
 	    .bytes = op->kind == FILE_OP_TRUNCATE ? (int64_t)op->attr.st_size : BYTES_UNKNOWN,
 	    .downloadable = op->mount->broker->downloadable,
 	    .outcome = op->refuse ? OCU_OUTCOME_DENIED : OCU_OUTCOME_SUCCESS,
-	    .reason = op->refuse ? evidence_code(op->refuse) : 0,
+	    .reason = op->why      ? op->why
+	              : op->refuse ? evidence_code(op->refuse)
+	                           : 0,
 	};
 }
 
@@ -129,7 +131,7 @@ static void go_on(struct task *t)
 
 void op_run_now(struct op *op)
 {
-	int r = op->run(op);
+	int r = mount_deaf(op->mount) ? -EIO : op->run(op);
 	if (r < 0)
 		fuse_reply_err(op->req, -r);
 	op_free(op);
@@ -147,6 +149,10 @@ void op_submit(struct op *op)
 {
 	struct mount *m = op->mount;
 	op->task.run = go_on;
+	if (mount_deaf(m)) {
+		op->refuse = EIO;
+		op->why = OCU_E_STALE_DENYLIST;
+	}
 	ocu_id_new(OCU_ID_TRACE, op->trace);
 	op->text = path_text(&m->nodes, op->node, op->name[0] ? op->name : NULL);
 	if (op->node2) {

@@ -38,6 +38,7 @@ struct op {
 	bool has_handle;
 	uint64_t handle;
 	int refuse; /* errno to answer with instead of doing it; the event says denied */
+	int why;    /* OCU_E code of that; 0: the errno's */
 	/* Inside. */
 	int audit; /* 0, or why the record failed */
 	char trace[OCU_ID_MAX];

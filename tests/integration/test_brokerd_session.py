@@ -300,6 +300,29 @@ def test_an_end_reaches_requests_under_way(world, end):
     eventually(lambda: not os.listdir(world.stack.dir / "state/brokerd/spool"))
 
 
+def test_who_cannot_hear_of_denials_lets_nothing_through(world):
+    s = Session(world)
+    fd = os.open(s.dir / "f", os.O_RDWR | os.O_CREAT)
+    assert os.pwrite(fd, b"before", 0) == 6
+    world.operator.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: world.http("/readyz")[0] == 503, timeout=90)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        for fn in (lambda: os.pwrite(fd, b"x", 6), lambda: os.pread(fd, 1, 0), lambda: os.ftruncate(fd, 0),
+                   lambda: os.utime(s.dir / "f"), lambda: os.mkdir(s.dir / "d"), lambda: open(s.dir / "f", "rb"),
+                   lambda: os.posix_fallocate(fd, 0, 4096), lambda: os.unlink(s.dir / "f"), lambda: os.listdir(s.dir)):
+            assert error_of(fn) == errno.EIO
+        e = world.file_events(s, action="file.mkdir")[-1]
+        assert e["outcome"] == "denied" and e["status_code"] == "denylist_stale"
+        assert s.get("f")[0] == 503
+        assert os.stat(s.dir / "f").st_size == 6   # that it is there is told, as is its length
+    finally:
+        world.operator.send_signal(signal.SIGCONT)
+    eventually(lambda: world.http("/readyz")[0] == 200)
+    assert os.pwrite(fd, b" and after", 6) == 10 and (s.dir / "f").read_bytes() == b"before and after"
+    os.close(fd)
+
+
 def test_an_unmounted_file_system_is_forgotten_and_can_be_mounted_again(world):
     s = Session(world)
     (s.dir / "f").write_text("x")
