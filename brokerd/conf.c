@@ -40,6 +40,8 @@ static const struct ocu_conf_opt options[] = {
      "Bytes a second of one caller at the files API, both directions"},
     {"north_workers", OCU_CONF_INT, "4", 1, 64, NULL, "Threads doing the files API's work"},
     {"north_connections", OCU_CONF_INT, "512", 1, 65536, NULL, "Open connections of the files API"},
+    {"north_connections_per_address", OCU_CONF_INT, "64", 0, 65536, NULL,
+     "The same from one address; 0 = no bound of their own, for callers behind one proxy"},
     {"workers", OCU_CONF_INT, "0", 0, 64, NULL,
      "Threads serving the mounts; 0 = 4 and two for each processor, at most 32"},
     {"session_inflight", OCU_CONF_INT, "64", 1, 4096, NULL,

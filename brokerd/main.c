@@ -198,6 +198,7 @@ static int start_north(struct brokerd *a, struct ocu_error *err)
 	    .upload_max = (size_t)ocu_conf_int(c, "upload_max"),
 	    .workers = (unsigned)ocu_conf_int(c, "north_workers"),
 	    .connections = (unsigned)ocu_conf_int(c, "north_connections"),
+	    .connections_per_address = (unsigned)ocu_conf_int(c, "north_connections_per_address"),
 	};
 	return *o.listen ? north_start(&a->north, &o, err) : 0;
 }

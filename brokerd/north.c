@@ -300,6 +300,7 @@ static int start_httpd(struct north *n, struct ocu_error *err)
 	    .routes = n->routes,
 	    .arg = n,
 	    .max_conns = n->o.connections,
+	    .max_conns_per_ip = n->o.connections_per_address,
 	    .timeout_s = IDLE_S,
 	    .spool_dir = n->o.spool_dir,
 	    .finished = finished,

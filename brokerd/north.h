@@ -23,7 +23,7 @@ struct north_opts {
 	const char *jwks_path, *issuer, *audience;
 	struct rate_opts rate;
 	size_t upload_max;
-	unsigned workers, connections;
+	unsigned workers, connections, connections_per_address; /* the last: 0 none */
 };
 
 int north_start(struct north **ret, const struct north_opts *o, struct ocu_error *err);

@@ -1,6 +1,8 @@
 """brokerd's north face under other settings than the usual: rates, and files that may not leave."""
 # shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06 (in part)
+import contextlib
 import json
+import socket
 
 import files_world
 from files_world import Session, eventually
@@ -33,3 +35,20 @@ def test_what_may_not_leave_does_not():
         assert s.list()[0] == 200 and s.put("in", b"x")[0] == 201
         e = w.file_events(s, action="file.get")[0]
         assert e["outcome"] == "denied" and e["unmapped"]["downloadable"] is False
+
+
+def test_one_address_does_not_take_every_connection():
+    with files_world.World() as w:
+        s = Session(w)
+        silent = [socket.create_connection(("127.0.0.1", 8443)) for _ in range(512)]
+        c = w.connect(source=("127.0.0.2", 0))
+        c.timeout = 20   # less than the silent ones are given
+        c.request("GET", f"/v1/filesystems/{s.fs}/files", headers={"Authorization": "Bearer " + w.token("alice")})
+        assert c.getresponse().status == 200
+        for k in silent:
+            k.close()
+
+        def served():
+            with contextlib.suppress(OSError):   # until the last of them is noticed to be gone
+                return s.list()[0] == 200
+        eventually(served)

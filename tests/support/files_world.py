@@ -250,10 +250,10 @@ class World:
             self.tokens[caller] = token
         return token
 
-    def connect(self):
+    def connect(self, source=None):
         context = ssl.create_default_context(cafile=str(self.stack.etc / "pki/ca.pem"))
         context.check_hostname = False
-        return http.client.HTTPSConnection("127.0.0.1", 8443, context=context, timeout=60)
+        return http.client.HTTPSConnection("127.0.0.1", 8443, context=context, timeout=60, source_address=source)
 
     def north(self, method, url, body=None, token=None, headers=None):
         c = self.connect()
