@@ -10,14 +10,16 @@
 #include "brokerd/confine.h"
 #include "libocu/clock.h"
 
-#define CHUNK 128 /* names kept for one folder */
+#define CHUNK     128   /* names kept for one folder, at the least: then it is read again */
+#define HELD_MAX  4096  /* names kept for all folders on the way where more are */
+#define NAMES_MAX 16384 /* read for a page, before a folder is not read again for it */
 
 /* One folder on the way down. */
 struct level {
 	size_t path_len; /* of walk.path up to this folder, without a trailing slash */
-	char *name[CHUNK];
-	unsigned have, at;
+	unsigned have, at, room;
 	char last[PATH_COMPONENT_MAX + 1]; /* names up to this one are done */
+	char *name[];
 };
 
 struct walk {
@@ -26,7 +28,9 @@ struct walk {
 	char path[PATH_NORTH_MAX + 1]; /* of the entry at hand, from the volume's root */
 	size_t base_len;               /* of q->path in it, slash included */
 	struct level *level[PATH_NORTH_MAX / 2 + 1];
-	unsigned depth;
+	unsigned depth, held; /* held: room of all levels */
+	uint64_t read;
+	bool enough; /* the page ends here */
 	json_t *entries;
 	char newest[PATH_NORTH_MAX + 1]; /* the last one listed, below q->path */
 	uint64_t omitted;
@@ -43,28 +47,34 @@ static void pop(struct walk *w)
 {
 	struct level *l = w->level[--w->depth];
 	drop_names(l);
+	w->held -= l->room;
 	free(l);
 }
 
 static int push(struct walk *w, size_t path_len)
 {
-	struct level *l = calloc(1, sizeof *l);
+	unsigned room = w->q->limit + 1; /* with the one that shows that there is more */
+	if (room < CHUNK || w->held + room > HELD_MAX)
+		room = CHUNK;
+	struct level *l = calloc(1, sizeof *l + room * sizeof *l->name);
 	if (!l)
 		return -ENOMEM;
 	l->path_len = path_len;
+	l->room = room;
+	w->held += room;
 	w->level[w->depth++] = l;
 	return 0;
 }
 
-/* Keeps name when it is among the CHUNK smallest seen. */
+/* Keeps name when it is among the smallest seen. */
 static int keep(struct level *l, const char *name)
 {
-	if (l->have == CHUNK && strcmp(name, l->name[CHUNK - 1]) >= 0)
+	if (l->have == l->room && strcmp(name, l->name[l->room - 1]) >= 0)
 		return 0;
 	char *copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
-	if (l->have == CHUNK)
+	if (l->have == l->room)
 		free(l->name[--l->have]);
 	unsigned lo = 0, hi = l->have;
 	while (lo < hi) {
@@ -96,7 +106,7 @@ static int refill(struct walk *w, struct level *l)
 		return fd < 0 ? fd : -ENOMEM;
 	}
 	int r = 0;
-	for (struct dirent *e; r == 0 && (e = readdir(d));) {
+	for (struct dirent *e; r == 0 && (e = readdir(d)); w->read++) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		size_t len = l->path_len + (l->path_len > 0) + strlen(e->d_name);
@@ -113,7 +123,10 @@ static int refill(struct walk *w, struct level *l)
 static int next_name(struct walk *w, struct level *l)
 {
 	if (l->at == l->have) {
-		int r = l->have > 0 && l->have < CHUNK ? 0 : refill(w, l);
+		if (l->have > 0 && l->have < l->room)
+			return 0;
+		w->enough = w->read >= NAMES_MAX && json_array_size(w->entries) > 0;
+		int r = w->enough ? 0 : refill(w, l);
 		if (r < 0 || l->at == l->have)
 			return r;
 	}
@@ -162,6 +175,8 @@ static int step(struct walk *w)
 	struct level *l = w->level[w->depth - 1];
 	struct stat st;
 	int r = next_name(w, l);
+	if (w->enough)
+		return 0;
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
 		r = w->depth > 1 ? 0 : r; /* a folder that went away while we were on the way to it */
 	if (r == 0)
@@ -206,12 +221,12 @@ static int finish(struct walk *w, json_t **ret)
 	int r = 0;
 	memcpy(newest, w->newest, sizeof newest);
 	while (r == 0 && w->depth > 0 && !more) {
-		r = step(w);
-		more = json_array_size(w->entries) > w->q->limit;
+		r = w->enough ? 0 : step(w);
+		more = w->enough || json_array_size(w->entries) > w->q->limit;
 	}
 	if (r < 0)
 		return r;
-	if (more)
+	if (json_array_size(w->entries) > w->q->limit)
 		json_array_remove(w->entries, w->q->limit);
 	header_cursor(newest, cursor);
 	*ret = json_pack("{s:O, s:o, s:I}", "entries", w->entries, "next_cursor",
@@ -231,7 +246,7 @@ int listing_page(int root, const struct list_query *q, json_t **ret)
 	int r = w->entries ? push(w, len) : -ENOMEM;
 	if (r == 0)
 		r = resume(w);
-	while (r == 0 && w->depth > 0 && json_array_size(w->entries) < q->limit)
+	while (r == 0 && w->depth > 0 && !w->enough && json_array_size(w->entries) < q->limit)
 		r = step(w);
 	if (r == 0)
 		r = finish(w, ret);

@@ -1,8 +1,9 @@
 /*
  * listing: one page of a folder, or of the whole tree below it, in an order that does not depend on what
  * changes meanwhile: folder by folder, names by their bytes. A page needs memory for a page, whatever the
- * size of the folder. Names the north face could not address (not clean UTF-8, too long) are counted, not
- * listed.
+ * size of the folder. It ends early when it has read many names and would have to read a folder again; one
+ * reading of a folder is what a page needs at the least. Names the north face could not address (not clean
+ * UTF-8, too long) are counted, not listed.
  */
 #ifndef BROKERD_LISTING_H
 #define BROKERD_LISTING_H

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include "libocu/log.h"
 #include "libocu/pki.h"
 
-#define QUEUE_MAX   256 /* jobs waiting for a worker; more are refused */
 #define WORKERS_MAX 64
 #define IDLE_S      30
 #define ROUTES      7
@@ -29,11 +29,7 @@ struct north {
 	struct sending *sending;
 	struct ocu_http_route routes[ROUTES];
 	struct ocu_httpd *httpd;
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct job *head, **tail;
-	unsigned waiting;
-	bool stop;
+	struct turns *turns;
 	pthread_t thread[WORKERS_MAX];
 	unsigned threads;
 };
@@ -175,42 +171,20 @@ static void do_job(struct job *j)
 static void *work(void *arg)
 {
 	struct north *n = arg;
-	pthread_mutex_lock(&n->lock);
-	for (;;) {
-		while (!n->head && !n->stop)
-			pthread_cond_wait(&n->work, &n->lock);
-		if (!n->head)
-			break;
-		struct job *j = n->head;
-		n->head = j->next;
-		if (!n->head)
-			n->tail = &n->head;
-		n->waiting--;
-		pthread_mutex_unlock(&n->lock);
-		do_job(j);
-		pthread_mutex_lock(&n->lock);
+	struct line *line;
+	for (struct turn *t; (t = turns_take(n->turns, &line));) {
+		do_job((struct job *)((char *)t - offsetof(struct job, turn)));
+		turns_done(n->turns, line);
 	}
-	pthread_mutex_unlock(&n->lock);
 	return NULL;
 }
 
 static void enqueue(struct ocu_http_req *r, void (*run)(struct job *j))
 {
 	struct job *j = ocu_http_user(r);
-	struct north *n = j->north;
 	struct ocu_error err = {.code = OCU_E_BUSY};
 	j->run = run;
-	j->next = NULL;
-	pthread_mutex_lock(&n->lock);
-	bool taken = n->waiting < QUEUE_MAX && !n->stop;
-	if (taken) {
-		*n->tail = j;
-		n->tail = &j->next;
-		n->waiting++;
-		pthread_cond_signal(&n->work);
-	}
-	pthread_mutex_unlock(&n->lock);
-	if (!taken)
+	if (!turns_put(j->north->turns, j->caller, &j->turn))
 		ocu_http_reply_error(r, &err);
 }
 
@@ -314,13 +288,12 @@ int north_start(struct north **ret, const struct north_opts *o, struct ocu_error
 	if (!n)
 		return ocu_error_set(err, OCU_E_NOMEM, "north face");
 	n->o = *o;
-	n->tail = &n->head;
-	pthread_mutex_init(&n->lock, NULL);
-	pthread_cond_init(&n->work, NULL);
 	fill_routes(n);
 	int r = gate_open(&n->gate, o, err);
 	if (r == 0)
 		r = sending_start(&n->sending, err);
+	if (r == 0) /* a request that waits has a connection */
+		r = turns_new(&n->turns, o->connections, (o->workers + 1) / 2, err);
 	for (; r == 0 && n->threads < o->workers && n->threads < WORKERS_MAX; n->threads++) {
 		int e = pthread_create(&n->thread[n->threads], NULL, work, n);
 		if (e) {
@@ -344,15 +317,12 @@ void north_stop(struct north *n, unsigned drain_ms)
 		return;
 	if (n->httpd)
 		ocu_httpd_stop(n->httpd, drain_ms);
-	pthread_mutex_lock(&n->lock);
-	n->stop = true;
-	pthread_cond_broadcast(&n->work);
-	pthread_mutex_unlock(&n->lock);
+	if (n->turns)
+		turns_stop(n->turns);
 	for (unsigned i = 0; i < n->threads; i++)
 		pthread_join(n->thread[i], NULL);
 	sending_stop(n->sending);
+	turns_free(n->turns);
 	gate_close(&n->gate);
-	pthread_mutex_destroy(&n->lock);
-	pthread_cond_destroy(&n->work);
 	free(n);
 }

@@ -1,7 +1,8 @@
 /*
  * north: the files API, HTTPS, on a listener of its own (NFR-SEC-78). Who calls is the validated token and
  * nothing in the request; a file system of somebody else, or of a session that ended, is not found. What a
- * request may do is decided before a byte of its body is taken; the work is done by a small pool of threads.
+ * request may do is decided before a byte of its body is taken; the work is done by a small pool of threads,
+ * for callers in turn.
  */
 #ifndef BROKERD_NORTH_H
 #define BROKERD_NORTH_H

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "brokerd/evidence.h"
+#include "brokerd/north_turns.h"
 #include "brokerd/path.h"
 #include "brokerd/volume.h"
 
@@ -25,7 +26,7 @@ struct job {
 	struct broker *broker;
 	struct ocu_http_req *req;
 	void (*run)(struct job *j);
-	struct job *next;
+	struct turn turn;
 	enum file_op op;
 	char caller[VOLUME_CALLER_MAX];
 	char token_id[TOKEN_ID_MAX + 1];

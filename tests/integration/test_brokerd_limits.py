@@ -1,11 +1,12 @@
 """brokerd's north face under other settings than the usual: rates, and files that may not leave."""
 # shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06 (in part)
+import concurrent.futures
 import contextlib
 import json
 import socket
 
 import files_world
-from files_world import Session, eventually
+from files_world import Held, Session, eventually
 
 
 def error(body):
@@ -52,3 +53,14 @@ def test_one_address_does_not_take_every_connection():
             with contextlib.suppress(OSError):   # until the last of them is noticed to be gone
                 return s.list()[0] == 200
         eventually(served)
+
+
+def test_one_caller_does_not_take_every_worker():
+    with files_world.World(north_workers="4") as w, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        hog, other = Session(w, caller="hog"), Session(w)
+        with Held(hog.data) as held:
+            under_way = [pool.submit(hog.list) for _ in range(8)]
+            held.wait()
+            held.wait()
+            assert all(pool.submit(other.list).result(30)[0] == 200 for _ in range(20))
+        assert all(f.result()[0] == 200 for f in under_way)

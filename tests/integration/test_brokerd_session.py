@@ -3,7 +3,6 @@ killed and started again."""
 # shows: NFR-SEC-01, NFR-SEC-36, NFR-SEC-43, NFR-SEC-65 (in part), NFR-SEC-68, NFR-SEC-72, NFR-SEC-76, NFR-COST-07, NFR-REL-11
 import concurrent.futures
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -11,13 +10,12 @@ import select
 import signal
 import socket
 import ssl
-import struct
 import subprocess
 
 import pytest
 
 import files_world
-from files_world import Session, error_of, errno, eventually
+from files_world import Held, Session, error_of, errno, eventually
 from stack import program
 
 
@@ -183,26 +181,6 @@ def test_a_denied_session_or_caller_is_cut(world, kind):
     (other.dir / "f").write_text("untouched")
     assert other.get("f")[0] == 200
     assert "error" not in s.release() and not s.data.exists()
-
-
-class Held:
-    """Whoever opens a folder waits until this is left."""
-    FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_ONDIR, FAN_ALLOW, AT_FDCWD = 4, 1, 0x10000, 0x40000000, 1, -100
-
-    def __init__(self, folder):
-        self.fd = files_world.libc.fanotify_init(self.FAN_CLASS_CONTENT, os.O_RDONLY)
-        mask = ctypes.c_uint64(self.FAN_OPEN_PERM | self.FAN_ONDIR)
-        assert files_world.libc.fanotify_mark(self.fd, self.FAN_MARK_ADD, mask, self.AT_FDCWD, bytes(folder)) == 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        os.close(self.fd)   # which lets everybody go on
-
-    def wait(self):
-        event = os.read(self.fd, 24)   # struct fanotify_event_metadata
-        os.close(struct.unpack("<IBBHQii", event)[5])
 
 
 def waits_in(pid, where):

@@ -273,6 +273,26 @@ class World:
         return self.events(session_id=session.id, **match)
 
 
+class Held:
+    """Whoever opens a folder waits until this is left."""
+    FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_ONDIR, FAN_ALLOW, AT_FDCWD = 4, 1, 0x10000, 0x40000000, 1, -100
+
+    def __init__(self, folder):
+        self.fd = libc.fanotify_init(self.FAN_CLASS_CONTENT, os.O_RDONLY)
+        mask = ctypes.c_uint64(self.FAN_OPEN_PERM | self.FAN_ONDIR)
+        assert libc.fanotify_mark(self.fd, self.FAN_MARK_ADD, mask, self.AT_FDCWD, bytes(folder)) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        os.close(self.fd)   # which lets everybody go on
+
+    def wait(self):
+        event = os.read(self.fd, 24)   # struct fanotify_event_metadata
+        os.close(struct.unpack("<IBBHQii", event)[5])
+
+
 def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -286,4 +306,4 @@ def error_of(fn, *args):
     raise AssertionError("it did not fail")
 
 
-__all__ = ["World", "Session", "error_of", "errno", "eventually", "pathlib"]
+__all__ = ["World", "Held", "Session", "error_of", "errno", "eventually", "pathlib"]

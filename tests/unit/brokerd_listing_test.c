@@ -152,6 +152,46 @@ START_TEST(paths_too_long_for_the_face_are_left_out)
 }
 END_TEST
 
+/* What is deep is read again for every few names; a page does not go on with that for ever. */
+START_TEST(a_page_ends_early_when_it_has_read_much)
+{
+	struct list_query q = {.recursive = true, .limit = 1000};
+	const char deep[] = "a/b/c/d/e";
+	enum { NAMES = 16500, TOLD = 5 + 128 };
+	json_t *page = NULL;
+	char name[32], last[32];
+	for (size_t i = 1; i < sizeof deep; i += 2) {
+		snprintf(name, i + 1, "%s", deep);
+		ck_assert_int_eq(mkdirat(root, name, 0755), 0);
+	}
+	put_file(root, "a/b/c/d/e/000000", "");
+	for (int i = 1; i < NAMES; i++) {
+		snprintf(name, sizeof name, "a/b/c/d/e/%06d", i);
+		ck_assert_int_eq(linkat(root, "a/b/c/d/e/000000", root, name, 0), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(listing_page(root, &q, &page), 0);
+		const json_t *entries = json_object_get(page, "entries");
+		ck_assert_uint_eq(json_array_size(entries), i ? 128 : TOLD);
+		snprintf(last, sizeof last, "a/b/c/d/e/%06d", 128 * (i + 1) - 1);
+		ck_assert_str_eq(json_string_value(json_object_get(
+		                     json_array_get(entries, json_array_size(entries) - 1), "path")),
+		                 last);
+		const char *next = json_string_value(json_object_get(page, "next_cursor"));
+		ck_assert_ptr_nonnull(next);
+		ck_assert_int_eq(header_list_query(&q, "", "true", "1000", next, NULL), 0);
+		json_decref(page);
+	}
+	/* Asked for itself, it takes one reading a page. */
+	snprintf(q.path, sizeof q.path, "%s", deep);
+	q.after[0] = 0;
+	ck_assert_int_eq(listing_page(root, &q, &page), 0);
+	ck_assert_uint_eq(json_array_size(json_object_get(page, "entries")), 1000);
+	ck_assert(json_is_string(json_object_get(page, "next_cursor")));
+	json_decref(page);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("brokerd_listing");
@@ -162,6 +202,7 @@ int main(void)
 	tcase_add_test(c, one_folder_is_one_folder);
 	tcase_add_test(c, a_cursor_survives_what_it_names);
 	tcase_add_test(c, paths_too_long_for_the_face_are_left_out);
+	tcase_add_test(c, a_page_ends_early_when_it_has_read_much);
 	suite_add_tcase(suite, c);
 	return run_suite(suite);
 }
