@@ -40,20 +40,34 @@ void registry_free(struct registry *r)
 	free(r);
 }
 
-static bool clashes(const struct volume *a, const struct volume *b)
+static bool clashes(const struct volume *v, const struct volume_id *id)
 {
-	return strcmp(a->session_id, b->session_id) == 0 || strcmp(a->filesystem_id, b->filesystem_id) == 0;
+	return strcmp(v->session_id, id->session_id) == 0 || strcmp(v->filesystem_id, id->filesystem_id) == 0;
+}
+
+/* With the lock. */
+static int room(const struct registry *r, const struct volume_id *id, struct ocu_error *err)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (clashes(r->volume[i], id))
+			return ocu_error_set(err, OCU_E_EXISTS, "session or filesystem is registered");
+	return r->count == r->max ? ocu_error_set(err, OCU_E_QUOTA, "%zu sessions are registered", r->max)
+	                          : 0;
+}
+
+int registry_room(struct registry *r, const struct volume_id *id, struct ocu_error *err)
+{
+	pthread_mutex_lock(&r->lock);
+	int e = room(r, id, err);
+	pthread_mutex_unlock(&r->lock);
+	return e;
 }
 
 int registry_add(struct registry *r, struct volume *v, struct ocu_error *err)
 {
-	int e = 0;
+	const struct volume_id id = {.session_id = v->session_id, .filesystem_id = v->filesystem_id};
 	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < r->count && e == 0; i++)
-		if (clashes(r->volume[i], v))
-			e = ocu_error_set(err, OCU_E_EXISTS, "session or filesystem is registered");
-	if (e == 0 && r->count == r->max)
-		e = ocu_error_set(err, OCU_E_QUOTA, "%zu sessions are registered", r->max);
+	int e = room(r, &id, err);
 	if (e == 0)
 		r->volume[r->count++] = volume_ref(v);
 	pthread_mutex_unlock(&r->lock);

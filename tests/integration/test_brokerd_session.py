@@ -48,6 +48,27 @@ def test_registering_is_idempotent_and_exclusive(world):
     assert len(world.call("mount.List")["mounts"]) == 1
 
 
+def test_a_refused_registration_leaves_the_file_system_as_it_is(world):
+    s = Session(world)
+    stamp = s.data.parent / "stamp"
+    (s.data.parent / "staging/upload").touch()
+    reply = world.call("mount.Register", session_id="ses_" + files_world.ulid(), filesystem_id=s.fs, caller="alice",
+                       quota_bytes=1 << 20, quota_files=10)
+    assert reply["error"]["reason"] == "already_exists"
+    assert s.id in stamp.read_text() and (s.data.parent / "staging/upload").exists()
+    assert s.put("f", b"x")[0] == 201
+
+
+def test_a_full_registry_makes_no_volumes():
+    with files_world.World(sessions_max="1") as w:
+        s = Session(w)
+        other = "fs_" + files_world.ulid()
+        reply = w.call("mount.Register", session_id="ses_" + files_world.ulid(), filesystem_id=other, caller="alice",
+                       quota_bytes=1 << 20, quota_files=10)
+        assert reply["error"]["reason"] == "quota_exceeded" and not (w.volumes / other).exists()
+        assert s.put("f", b"x")[0] == 201
+
+
 def test_only_operatord_may_ask(world):
     args = json.dumps({"session_id": "ses_" + files_world.ulid()})
     for peer in ("gateway", "sandboxd", "egressd"):
