@@ -147,6 +147,13 @@ void job_send(struct job *j)
 	job_leave(j);
 }
 
+void job_cut(struct job *j, const struct ocu_error *why)
+{
+	ocu_log_error(OCU_LOG_WARN, "north.cut", ocu_http_trace(j->req), why);
+	report(j, outcome_of(why->code), why->code, 0);
+	ocu_http_abort(j->req);
+}
+
 int job_bytes(struct job *j, uint64_t bytes)
 {
 	struct ocu_error err = {0};

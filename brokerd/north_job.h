@@ -62,6 +62,9 @@ void job_leave(struct job *j);
 /* The same, and the talk takes as long as the client likes: it is cut when it is not allowed any more. */
 void job_send(struct job *j);
 
+/* Cuts the connection in the middle of the answer, and records why. */
+void job_cut(struct job *j, const struct ocu_error *why);
+
 /* What the routes do: north_get.c, north_put.c, north_list.c. */
 void north_get(struct job *j);
 void north_put(struct job *j);

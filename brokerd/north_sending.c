@@ -8,29 +8,23 @@
 #include "brokerd/north_gate.h"
 #include "brokerd/north_job.h"
 #include "libocu/err.h"
-#include "libocu/httpd.h"
-#include "libocu/log.h"
 
 #define LOOK_S 1
 
 struct sending {
 	pthread_mutex_t lock; /* held while a job of the list is used */
 	pthread_cond_t changed;
-	LIST_HEAD(, job) jobs;
+	LIST_HEAD(sent_jobs, job) jobs;
 	bool stop;
 	pthread_t thread;
 };
 
 static void look(struct sending *s)
 {
-	struct job *j;
-	LIST_FOREACH(j, &s->jobs, sent)
-	{
+	for (struct job *j = LIST_FIRST(&s->jobs); j; j = LIST_NEXT(j, sent)) {
 		struct ocu_error err = {0};
-		if (j->denied || job_allowed(j, &err) == 0)
-			continue;
-		ocu_log_error(OCU_LOG_WARN, "north.cut", ocu_http_trace(j->req), &err);
-		ocu_http_abort(j->req);
+		if (!j->denied && job_allowed(j, &err) < 0)
+			job_cut(j, &err);
 	}
 }
 

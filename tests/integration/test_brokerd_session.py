@@ -292,6 +292,8 @@ def test_an_end_reaches_requests_under_way(world, end):
     eventually(lambda: s.get("big", token=token)[0] in (401, 403, 404))
     eventually(download.cut)
     assert download.rest() < size / 2
+    begun = world.file_events(s, action="file.get", outcome="success")[0]
+    eventually(lambda: [e["outcome"] for e in world.file_events(s, trace_id=begun["trace_id"])][1:])   # and why it ended
     upload.s.sendall(b"cd")
     assert upload.status() in (401, 403, 404)
     assert not (s.data / "late").exists()
