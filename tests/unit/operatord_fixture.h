@@ -84,7 +84,8 @@ static inline void fx_serve(enum ocu_component who, const struct ocu_rpc_entry *
 	                                      .table = table,
 	                                      .arg = &fx.fake,
 	                                      .workers = 16,
-	                                      .inflight = 2048};
+	                                      .inflight = 2048,
+	                                      .request_max = 2u << 20};
 	struct ocu_error err = {0};
 
 	ck_assert_msg(ocu_rpc_server_start(&fx.server[who], &o, &err) == 0, "%s", err.text);

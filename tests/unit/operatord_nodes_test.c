@@ -22,7 +22,8 @@ static void serve_other(enum ocu_component who, const struct ocu_rpc_entry *tabl
 	                                      .table = table,
 	                                      .arg = &other.fake,
 	                                      .workers = 8,
-	                                      .inflight = 2048};
+	                                      .inflight = 2048,
+	                                      .request_max = 2u << 20};
 
 	ck_assert_msg(ocu_rpc_server_start(&other.server[who], &o, &err) == 0, "%s", err.text);
 	snprintf(other.url[who], sizeof other.url[who], "tls+tcp://127.0.0.1:%d",
