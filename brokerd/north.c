@@ -322,12 +322,13 @@ void north_stop(struct north *n, unsigned drain_ms)
 {
 	if (!n)
 		return;
-	if (n->httpd)
-		ocu_httpd_stop(n->httpd, drain_ms);
+	bool over = ocu_httpd_stop(n->httpd, drain_ms);
 	if (n->turns)
 		turns_stop(n->turns);
 	for (unsigned i = 0; i < n->threads; i++)
 		pthread_join(n->thread[i], NULL);
+	if (!over)
+		return; /* requests that end after this find their place in what is here */
 	sending_stop(n->sending);
 	turns_free(n->turns);
 	gate_close(&n->gate);

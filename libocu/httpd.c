@@ -324,10 +324,10 @@ static void abandon(struct ocu_httpd *h)
 	wait_zero(h, &h->inside, LAST_CHANCE_MS);
 }
 
-void ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms)
+bool ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms)
 {
 	if (!h)
-		return;
+		return true;
 	atomic_store(&h->stopping, HTTP_DRAINING);
 	if (!wait_zero(h, &h->active, drain_ms)) {
 		atomic_store(&h->stopping, HTTP_CLOSING);
@@ -336,9 +336,10 @@ void ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms)
 	/* Also after a full drain: an answering thread lets go of MHD only with its unpin. */
 	if (!wait_zero(h, &h->pinning, LAST_CHANCE_MS)) {
 		abandon(h);
-		return;
+		return false;
 	}
 	MHD_stop_daemon(h->mhd);
 	ocu_http_watch_stop(h);
 	ocu_httpd_unref(h);
+	return true;
 }

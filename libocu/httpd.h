@@ -56,8 +56,8 @@ int ocu_httpd_start(struct ocu_httpd **ret, const struct ocu_httpd_opts *o, stru
 /* Turns new requests away with 503, waits at most drain_ms for those in flight (suspended ones included),
  * then calls on_gone of what is left, waits one second more, closes. A handler that even then has not
  * answered may still do so later: its request and the server's memory stay, and nothing of it calls the
- * daemon again. h may be NULL. */
-void ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms);
+ * daemon again, but for `drop` of its requests. False then: what that uses must stay, too. h may be NULL. */
+bool ocu_httpd_stop(struct ocu_httpd *h, unsigned drain_ms);
 int ocu_httpd_port(const struct ocu_httpd *h);
 
 /* Reading a request. Strings are borrowed and live as long as the request; headers and the peer's address
