@@ -1,5 +1,7 @@
 /* exec_run: programs: Run, from start to exit, and Start, which leaves one in the background. */
 #include <openssl/evp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,8 +9,10 @@
 #include "libocu/ocsf.h"
 #include "proto/exec.pb-c.h"
 #include "proto/methods.h"
+#include "sandboxd/agent.h"
 #include "sandboxd/evidence.h"
 #include "sandboxd/exec.h"
+#include "sandboxd/session.h"
 
 #define OCSF_LAUNCH 1
 #define KILL_MS     5000 /* from SIGTERM to SIGKILL in the guest */
@@ -223,6 +227,32 @@ static void start_record(const struct tool *t, const Ocu__Agent__Reply *r, json_
 		json_object_set_new(d, "process_id", json_integer(r->start->process_id));
 }
 
+static void killed(void *arg, Ocu__Agent__Reply **r, const struct ocu_error *err)
+{
+	(void)arg;
+	(void)r;
+	(void)err;
+}
+
+static void start_undo(struct tool *t, const Ocu__Agent__Reply *r)
+{
+	Ocu__Agent__Request q = OCU__AGENT__REQUEST__INIT;
+	Ocu__Agent__Signal sig = OCU__AGENT__SIGNAL__INIT;
+	struct agent *agent;
+
+	sig.process_id = r->start->process_id;
+	sig.signal = SIGKILL;
+	q.op_case = OCU__AGENT__REQUEST__OP_SIGNAL;
+	q.signal = &sig;
+	pthread_mutex_lock(&t->s->lock);
+	agent = agent_ref(t->s->agent);
+	pthread_mutex_unlock(&t->s->lock);
+	if (agent)
+		agent_call(agent, &(struct agent_call){.request = &q, .deadline_ms = LATE_MS, .done = killed},
+		           NULL, NULL);
+	agent_unref(agent);
+}
+
 const struct tool_kind exec_start_kind = {
     .method = &ocu_m_exec_start,
     .name = "start",
@@ -236,4 +266,5 @@ const struct tool_kind exec_start_kind = {
     .ask = start_ask,
     .answer = start_answer,
     .record = start_record,
+    .undo = start_undo,
 };

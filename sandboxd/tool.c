@@ -100,13 +100,20 @@ static json_t *record_detail(const struct tool *t)
 	return d;
 }
 
+/* What is not in the trail is not acknowledged, whatever the guest did, and does not go on. */
+static void unrecorded(struct tool *t, const struct ocu_error *err)
+{
+	if (!t->err.code && t->kind->undo)
+		t->kind->undo(t, t->reply);
+	t->err = *err;
+}
+
 static void recorded(void *arg, const struct ocu_error *err)
 {
 	struct tool *t = arg;
 
-	/* What is not in the trail is not acknowledged, whatever the guest did. */
 	if (err)
-		t->err = *err;
+		unrecorded(t, err);
 	reply(t);
 }
 
@@ -114,7 +121,7 @@ static void record(struct tool *t)
 {
 	json_t *detail;
 	struct ocu_event ev;
-	int rc;
+	struct ocu_error err = {0};
 
 	if (!t->kind->action) {
 		reply(t);
@@ -131,12 +138,9 @@ static void record(struct tool *t)
 	                        .outcome = outcome_of(t->err.code),
 	                        .reason = t->err.code,
 	                        .detail = detail};
-	rc = ocu_audit_commit_async(t->node->audit, &ev, recorded, t, &t->err);
+	if (ocu_audit_commit_async(t->node->audit, &ev, recorded, t, &err))
+		recorded(t, &err);
 	json_decref(detail);
-	if (rc) {
-		t->err.code = OCU_E_AUDIT;
-		reply(t);
-	}
 }
 
 /* --- the guest's part --- */

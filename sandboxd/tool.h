@@ -53,6 +53,8 @@ struct tool_kind {
 	void (*answer)(struct tool *t, const Ocu__Agent__Reply *r);
 	/* Adds to the record's detail; r is NULL when the call failed. May be NULL. */
 	void (*record)(const struct tool *t, const Ocu__Agent__Reply *r, json_t *detail);
+	/* Takes back what would go on, when it was done and cannot be recorded. May be NULL. */
+	void (*undo)(struct tool *t, const Ocu__Agent__Reply *r);
 };
 
 struct tool {

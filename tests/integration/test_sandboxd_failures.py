@@ -271,6 +271,30 @@ def test_a_call_whose_record_is_lost_is_not_acknowledged(fresh):
     stack.occ("audit", "verify")
 
 
+def test_a_program_whose_start_is_not_recorded_does_not_go_on(fresh):
+    stack = fresh
+    s = Sandbox(stack)
+    s.out("true")
+
+    def runs():
+        for pid in s.pids():
+            with contextlib.suppress(OSError):
+                if b"sleep\x007654" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return True
+        return False
+    stack.proc["auditd"].send_signal(signal.SIGSTOP)
+    try:
+        started = s.begin("Start", argv=["/bin/sleep", "7654"])
+        eventually(runs)
+        with pytest.raises(RpcError) as e:
+            finish(started)
+        assert e.value.reason == "audit_unavailable"
+        eventually(lambda: not runs())
+    finally:
+        stack.proc["auditd"].send_signal(signal.SIGCONT)
+    eventually(lambda: refused(lambda: s.out("true")) is None, every=0.2)
+
+
 def test_the_denylist_alone_ends_a_sandbox(fresh):
     """An operator's kill whose direct order never arrives: the list does it."""
     stack = fresh
