@@ -47,6 +47,10 @@ static const struct ocu_conf_opt options[] = {
      "Threads serving the mounts; 0 = 4 and two for each processor, at most 32"},
     {"session_inflight", OCU_CONF_INT, "64", 1, 4096, NULL,
      "Operations of one session waiting for their audit record"},
+    {"session_ops", OCU_CONF_INT, "1000", 0, 1000000, NULL,
+     "Operations with an audit record a second of one session, a minute's worth of which may come at once; "
+     "more wait. "
+     "0: as many as come"},
     {"open_files", OCU_CONF_INT, "1024", 16, 65536, NULL, "Files one session may have open"},
     {"open_folders", OCU_CONF_INT, "256", 4, 65536, NULL, "Folders one session may be reading"},
     {"known_names", OCU_CONF_INT, "262144", 1024, 16777216, NULL,

@@ -157,6 +157,7 @@ static int open_engine(struct brokerd *a, struct ocu_error *err)
 	    .workers = workers,
 	    .lane_workers = (workers + 1) / 2,
 	    .lane_inflight = (unsigned)ocu_conf_int(c, "session_inflight"),
+	    .lane_rate = (unsigned)ocu_conf_int(c, "session_ops"),
 	    .lanes = (unsigned)ocu_conf_int(c, "sessions_max"),
 	    .in_size = MOUNT_BUFFER_IN,
 	    .out_size = MOUNT_BUFFER_OUT,

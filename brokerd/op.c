@@ -169,6 +169,7 @@ void op_submit(struct op *op)
 	struct file_event e = event_of(op);
 	struct ocu_error err = {0};
 	lane_hold(m->lane);
+	lane_charge(m->lane);
 	if (evidence_commit_async(m->broker->audit, &e, recorded, op, &err) < 0) {
 		meter_audit_refused();
 		answer_and_free(op, EIO);

@@ -16,9 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libocu/clock.h"
 #include "libocu/err.h"
 
-#define WAKE UINT64_MAX
+#define WAKE     UINT64_MAX
+#define CREDIT_S 60 /* of the rate are saved up */
 
 struct lane {
 	struct pool *pool;
@@ -26,8 +28,12 @@ struct lane {
 	struct task *head, *tail;
 	uint32_t slot, generation;
 	int fd;
-	unsigned active;  /* workers inside */
-	unsigned pending; /* holds */
+	unsigned active;        /* workers inside */
+	unsigned pending;       /* holds */
+	int64_t credit;         /* thousandths of an operation, as of credit_ms; below 0 it is not read */
+	uint64_t credit_ms;     /* ocu_mono_ms */
+	uint64_t resume_ms;     /* when it is read again; 0: it is not in pool->paused */
+	TAILQ_ENTRY(lane) rest; /* there */
 	bool armed, closing, ended;
 	const struct lane_ops *ops;
 	void *arg;
@@ -39,7 +45,8 @@ struct pool {
 	int epoll, wake;
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* a lane has nothing under way */
-	struct ring ready;
+	struct ring ready, paused;
+	_Atomic uint64_t resume_ms; /* of the first that is paused; 0: none is */
 	struct lane **slot;
 	uint32_t *generation;
 	unsigned threads;
@@ -63,7 +70,8 @@ static void wake_one(struct pool *p)
 static void arm(struct lane *l)
 {
 	const struct pool_opts *o = &l->pool->o;
-	if (l->armed || l->closing || l->active >= o->lane_workers || l->pending >= o->lane_inflight)
+	if (l->armed || l->closing || l->resume_ms || l->active >= o->lane_workers ||
+	    l->pending >= o->lane_inflight)
 		return;
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = lane_key(l)};
 	l->armed = epoll_ctl(l->pool->epoll, EPOLL_CTL_MOD, l->fd, &ev) == 0;
@@ -74,7 +82,66 @@ static void end(struct lane *l)
 	if (l->closing)
 		return;
 	l->closing = true;
+	if (l->resume_ms)
+		TAILQ_REMOVE(&l->pool->paused, l, rest);
+	l->resume_ms = 0;
 	epoll_ctl(l->pool->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+}
+
+/* With the lock. */
+static void pause_lane(struct lane *l, uint64_t until_ms)
+{
+	struct pool *p = l->pool;
+	if (l->resume_ms)
+		TAILQ_REMOVE(&p->paused, l, rest);
+	l->resume_ms = until_ms;
+	TAILQ_INSERT_TAIL(&p->paused, l, rest);
+	if (!p->resume_ms || until_ms < p->resume_ms)
+		p->resume_ms = until_ms;
+}
+
+void lane_charge(struct lane *l)
+{
+	struct pool *p = l->pool;
+	int64_t full = (int64_t)p->o.lane_rate * CREDIT_S * 1000;
+	uint64_t now = ocu_mono_ms();
+	if (!full)
+		return;
+	pthread_mutex_lock(&p->lock);
+	/* A rate a second is as many thousandths a millisecond. */
+	int64_t earned = (int64_t)(now - l->credit_ms) * p->o.lane_rate;
+	l->credit = l->credit + earned < full ? l->credit + earned : full;
+	l->credit_ms = now;
+	l->credit -= 1000;
+	bool broke = l->credit < 0 && !l->closing;
+	if (broke)
+		pause_lane(l, now + 1 + (uint64_t)(-l->credit) / p->o.lane_rate);
+	pthread_mutex_unlock(&p->lock);
+	if (broke)
+		wake_one(p); /* somebody waits no longer than until then */
+}
+
+/* Lets paused lanes go on whose time has come; milliseconds until the next, -1 for none. */
+static int resume_lanes(struct pool *p)
+{
+	uint64_t first = p->resume_ms, now = first ? ocu_mono_ms() : 0;
+	if (!first || now < first)
+		return first ? (int)(first - now) : -1;
+	pthread_mutex_lock(&p->lock);
+	first = 0;
+	for (struct lane *l = TAILQ_FIRST(&p->paused), *next; l; l = next) {
+		next = TAILQ_NEXT(l, rest);
+		if (l->resume_ms <= now) {
+			TAILQ_REMOVE(&p->paused, l, rest);
+			l->resume_ms = 0;
+			arm(l);
+		} else if (!first || l->resume_ms < first) {
+			first = l->resume_ms;
+		}
+	}
+	p->resume_ms = first;
+	pthread_mutex_unlock(&p->lock);
+	return first ? (int)(first - now) : -1;
 }
 
 /* With the lock, which it releases: arms the lane again, or buries it. */
@@ -188,7 +255,7 @@ static void *worker(void *arg)
 	b.out = b.in + b.in_size;
 	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
 		struct epoll_event ev;
-		if (epoll_wait(p->epoll, &ev, 1, -1) != 1)
+		if (epoll_wait(p->epoll, &ev, 1, resume_lanes(p)) != 1)
 			continue;
 		if (ev.data.u64 == WAKE)
 			run_task(p);
@@ -227,6 +294,7 @@ int pool_start(struct pool **ret, const struct pool_opts *o, struct ocu_error *e
 	pthread_cond_init(&p->idle, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	TAILQ_INIT(&p->ready);
+	TAILQ_INIT(&p->paused);
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
 	p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->slot = calloc(o->lanes, sizeof *p->slot);
@@ -272,7 +340,12 @@ int lane_new(struct pool *p, int fd, const struct lane_ops *ops, void *arg, stru
 	struct lane *l = calloc(1, sizeof *l);
 	if (!l)
 		return ocu_error_set(err, OCU_E_NOMEM, "lane");
-	*l = (struct lane){.pool = p, .fd = fd, .ops = ops, .arg = arg};
+	*l = (struct lane){.pool = p,
+	                   .fd = fd,
+	                   .ops = ops,
+	                   .arg = arg,
+	                   .credit = (int64_t)p->o.lane_rate * CREDIT_S * 1000,
+	                   .credit_ms = ocu_mono_ms()};
 	pthread_mutex_lock(&p->lock);
 	while (l->slot < p->o.lanes && p->slot[l->slot])
 		l->slot++;

@@ -2,8 +2,8 @@
  * pool: the worker threads that serve every mount. A lane is one mount's descriptor and the operations it has
  * under way. Workers take one request at a time, lanes in turn, so a session that floods waits behind its own
  * requests and not its neighbours behind them (NFR-SEC-46): at most `lane_workers` workers are ever inside
- * one lane, and a lane with `lane_inflight` operations pending is not read from. The kernel keeps what is not
- * read.
+ * one lane, and a lane with `lane_inflight` operations pending is not read from, nor one that was charged
+ * more than `lane_rate` operations a second over a minute. The kernel keeps what is not read.
  */
 #ifndef BROKERD_POOL_H
 #define BROKERD_POOL_H
@@ -42,7 +42,8 @@ struct pool_opts {
 	unsigned workers;
 	unsigned lane_workers;
 	unsigned lane_inflight;
-	unsigned lanes; /* at most this many at once */
+	unsigned lane_rate; /* 0: any */
+	unsigned lanes;     /* at most this many at once */
 	size_t in_size, out_size;
 };
 
@@ -62,6 +63,8 @@ void lane_free(struct lane *l); /* after `closed` */
  * cannot be while serve() or a task runs. */
 int lane_hold(struct lane *l);
 void lane_release(struct lane *l);
+/* One operation of those that are counted over time. On a worker. */
+void lane_charge(struct lane *l);
 /* Runs t on a worker. The lane must be held. */
 void lane_post(struct lane *l, struct task *t);
 /* Waits until nothing is under way, at most ms. 1 when idle. */

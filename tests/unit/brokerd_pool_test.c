@@ -19,7 +19,8 @@ struct end {
 	sem_t *gate;      /* serving waits here when set */
 	int ours, theirs; /* a datagram socket pair: each datagram a request */
 	atomic_uint served, inside, most_inside, tasks, closed;
-	bool later; /* serving posts a task and answers from it */
+	bool later;   /* serving posts a task and answers from it */
+	bool charged; /* each counts over time */
 };
 
 struct later {
@@ -63,6 +64,8 @@ static void serve(void *arg, struct pool_buffer *b, size_t len)
 		lane_hold(e->lane);
 		lane_post(e->lane, &l->task);
 	}
+	if (e->charged)
+		lane_charge(e->lane);
 	if (e->gate)
 		sem_wait(e->gate);
 	atomic_fetch_sub(&e->inside, 1);
@@ -82,6 +85,7 @@ static void setup(void)
 	struct pool_opts o = {.workers = 4,
 	                      .lane_workers = 2,
 	                      .lane_inflight = 16,
+	                      .lane_rate = 50,
 	                      .lanes = LANES,
 	                      .in_size = 4096,
 	                      .out_size = 4096};
@@ -187,6 +191,28 @@ START_TEST(a_lane_with_too_much_pending_is_not_read)
 }
 END_TEST
 
+/* A minute's worth at once, then as they come in: nothing is lost, and nobody else waits. */
+START_TEST(a_lane_has_its_rate_over_time)
+{
+	const unsigned saved = 50 * 60, more = 100;
+	struct timespec began, now;
+	end[0].charged = end[1].charged = true;
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (unsigned n = 0; n < saved + more; n++)
+		ck_assert_int_eq(send(end[0].ours, "x", 1, 0), 1);
+	for (int n = 0; n < 200; n++)
+		ck_assert_int_eq(send(end[1].ours, "x", 1, 0), 1);
+	await(&end[1].served, 200);
+	await(&end[0].served, saved + more);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	/* 100 at 50 a second; what two workers had in hand when it was used up comes on top. */
+	ck_assert_int_ge((now.tv_sec - began.tv_sec) * 1000 + (now.tv_nsec - began.tv_nsec) / 1000000, 1800);
+	/* One that is paused ends like any other. */
+	for (int n = 0; n < 20; n++)
+		ck_assert_int_eq(send(end[0].ours, "x", 1, 0), 1);
+}
+END_TEST
+
 START_TEST(an_ended_lane_waits_for_what_is_under_way)
 {
 	ck_assert_int_eq(lane_hold(end[0].lane), 0);
@@ -256,6 +282,7 @@ int main(void)
 	tcase_add_test(c, tasks_come_back_and_all_of_them);
 	tcase_add_test(c, a_lane_takes_its_share_of_workers_and_no_more);
 	tcase_add_test(c, a_lane_with_too_much_pending_is_not_read);
+	tcase_add_test(c, a_lane_has_its_rate_over_time);
 	tcase_add_test(c, an_ended_lane_waits_for_what_is_under_way);
 	tcase_add_test(c, a_peer_that_hangs_up_ends_its_lane);
 	tcase_add_test(c, a_lane_closed_before_its_start_still_ends);
