@@ -221,6 +221,7 @@ static int sweep(struct store *s, uint64_t deadline, uint64_t *count, struct ocu
 {
 	int fd = confine_open(s->trash, ".", O_RDONLY | O_DIRECTORY, 0);
 	OCU_CLEANUP(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	int failed = 0; /* the first; one that cannot be removed keeps no other */
 	if (!d) {
 		if (fd >= 0)
 			close(fd);
@@ -229,11 +230,14 @@ static int sweep(struct store *s, uint64_t deadline, uint64_t *count, struct ocu
 	for (struct dirent *e; (e = readdir(d));) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		int r = scrub_one(s, e->d_name, deadline, count, err);
-		if (r < 0)
-			return r;
+		struct ocu_error why = {0};
+		int r = scrub_one(s, e->d_name, deadline, count, &why);
+		if (r < 0 && failed == 0)
+			failed = ocu_error_set(err, r, "%s", why.text);
+		if (r == OCU_E_TIMEOUT)
+			break;
 	}
-	return 0;
+	return failed;
 }
 
 int store_empty_trash(struct store *s, uint64_t deadline, uint64_t *count, struct ocu_error *err)
