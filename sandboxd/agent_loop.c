@@ -285,22 +285,24 @@ static void *run(void *arg)
 int agents_add(struct agents *as, struct agent *a)
 {
 	struct epoll_event in = {.events = EPOLLIN, .data.ptr = a}, out = {.events = 0, .data.ptr = a};
+	bool watched;
 
 	atomic_fetch_add(&a->refs, 1);
 	a->registered = true;
+	watched = epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->out, &out) == 0 &&
+	          epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->in, &in) == 0;
+	pthread_mutex_lock(&a->lock);
+	a->dead |= !watched;
+	pthread_mutex_unlock(&a->lock);
+	/* The thread may have lost it by now; what is not in the list it does not let go of. */
 	pthread_mutex_lock(&as->lock);
 	a->next = as->list;
 	as->list = a;
 	pthread_mutex_unlock(&as->lock);
-	if (epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->out, &out) == 0 &&
-	    epoll_ctl(as->epoll_fd, EPOLL_CTL_ADD, a->in, &in) == 0)
-		return 0;
-	pthread_mutex_lock(&a->lock);
-	a->dead = true;
-	pthread_mutex_unlock(&a->lock);
 	agents_wake(as);
-	agents_forget(as, a);
-	return -1;
+	if (!watched)
+		agents_forget(as, a);
+	return watched ? 0 : -1;
 }
 
 void agents_wake(struct agents *as)
