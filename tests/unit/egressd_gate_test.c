@@ -1,53 +1,9 @@
 /* What gets through the gate, whole and byte by byte, must be the same, and nothing before it is decided. */
 /* shows: NFR-SEC-08, NFR-SEC-17, NFR-SEC-51 */
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "egressd/gate.h"
-#include "libocu/err.h"
+#include "tests/unit/egressd_gate_fixture.h"
 
 #define LONG    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define R(host) "GET / HTTP/1.1\r\nHost: " host "\r\n\r\n"
-
-static struct ocu_buf out;
-
-static void setup(void)
-{
-	ocu_buf_init(&out, 1 << 20);
-}
-
-static void teardown(void)
-{
-	ocu_buf_done(&out);
-}
-
-static void start(struct gate *g, uint16_t port)
-{
-	gate_init(g, "a.example", port);
-	ocu_buf_reset(&out);
-}
-
-static int feed(struct gate *g, const char *text)
-{
-	return gate_feed(g, text, strlen(text), &out, NULL);
-}
-
-/* In pieces of `step` bytes. */
-static int feed_slowly(struct gate *g, const char *text, size_t len, size_t step)
-{
-	for (size_t at = 0; at < len; at += step) {
-		size_t n = len - at < step ? len - at : step;
-		char *copy = malloc(n);
-		memcpy(copy, text + at, n);
-		ck_assert_uint_ge(gate_room(g), n);
-		int rc = gate_feed(g, copy, n, &out, NULL);
-		free(copy);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
 
 static const struct {
 	uint16_t port;
