@@ -41,7 +41,7 @@ static const struct ocu_conf_opt options[] = {
     {"north_workers", OCU_CONF_INT, "4", 1, 64, NULL,
      "Threads doing the files API's work, at most half of them for one caller"},
     {"north_connections", OCU_CONF_INT, "512", 1, 65536, NULL, "Open connections of the files API"},
-    {"north_connections_per_address", OCU_CONF_INT, "64", 0, 65536, NULL,
+    {"north_connections_per_address", OCU_CONF_INT, "256", 0, 65536, NULL,
      "The same from one address; 0 = no bound of their own, for callers behind one proxy"},
     {"workers", OCU_CONF_INT, "0", 0, 64, NULL,
      "Threads serving the mounts; 0 = 4 and two for each processor, at most 32"},
