@@ -3,13 +3,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "brokerd/north_gate.h"
 #include "brokerd/north_job.h"
 #include "libocu/err.h"
+#include "libocu/waiting.h"
 
-#define LOOK_S 1
+#define LOOK_MS 1000
 
 struct sending {
 	pthread_mutex_t lock; /* held while a job of the list is used */
@@ -31,17 +31,15 @@ static void look(struct sending *s)
 static void *run(void *arg)
 {
 	struct sending *s = arg;
-	struct timespec until;
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
 		if (LIST_EMPTY(&s->jobs)) {
 			pthread_cond_wait(&s->changed, &s->lock);
 			continue;
 		}
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += LOOK_S;
-		for (int r = 0; !s->stop && r == 0;)
-			r = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+		struct timespec until = ocu_after_ms(LOOK_MS);
+		while (!s->stop && ocu_cond_wait_until(&s->changed, &s->lock, &until))
+			;
 		look(s);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -51,15 +49,11 @@ static void *run(void *arg)
 int sending_start(struct sending **ret, struct ocu_error *err)
 {
 	struct sending *s = calloc(1, sizeof *s);
-	pthread_condattr_t monotonic;
 	if (!s)
 		return ocu_error_set(err, OCU_E_NOMEM, "watch over answers");
 	LIST_INIT(&s->jobs);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	ocu_cond_init(&s->changed);
 	int e = pthread_create(&s->thread, NULL, run, s);
 	if (e) {
 		free(s);
