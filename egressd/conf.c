@@ -41,7 +41,7 @@ const struct ocu_conf_opt egressd_options[] = {
     {"session_connections", OCU_CONF_INT, "512", 1, 16384, NULL,
      "Open connections of one session; more are refused"},
     {"session_connects", OCU_CONF_INT, "50", 1, 100000, NULL,
-     "Connections a second one session may open, and ten times as many at once; each is on the trail"},
+     "Connections a second one session may open, ten times as many at once; more wait"},
     {"connections", OCU_CONF_INT, "65536", 1, 1000000, NULL,
      "Open connections of all sessions, at most half of the descriptors the process may have"},
     {"session_names", OCU_CONF_INT, "4096", 16, 65536, NULL,

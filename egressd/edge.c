@@ -67,18 +67,28 @@ static bool within_limits(struct edge *e)
 {
 	struct egress *g = e->worker->egress;
 
-	return e->nconns < g->limits.session_connections && atomic_load(&g->open) < g->limits.connections &&
-	       bucket_take(&e->connects, e->worker->now_ms, g->limits.connect_rate,
-	                   CONNECT_BURST * g->limits.connect_rate);
+	return e->nconns < g->limits.session_connections && atomic_load(&g->open) < g->limits.connections;
+}
+
+/* What comes beyond a session's rate waits in the listener's backlog. */
+static bool within_rate(struct edge *e, bool (*bucket)(struct bucket *, uint64_t, uint32_t, uint32_t))
+{
+	uint32_t rate = e->worker->egress->limits.connect_rate;
+
+	return bucket(&e->connects, e->worker->now_ms, rate, CONNECT_BURST * rate);
+}
+
+static void pause_accepting(struct edge *e, struct watch *listener)
+{
+	worker_watch(e->worker, listener, 0);
+	timers_set(&e->worker->timers, &e->pause, e->worker->now_ms + ACCEPT_PAUSE_MS);
 }
 
 /* Out of descriptors or memory: the listener would report itself without end. */
 void edge_accept_failed(struct edge *e, struct watch *listener)
 {
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-		return;
-	worker_watch(e->worker, listener, 0);
-	timers_set(&e->worker->timers, &e->pause, e->worker->now_ms + ACCEPT_PAUSE_MS);
+	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		pause_accepting(e, listener);
 }
 
 static void on_connection(struct watch *w, uint32_t events)
@@ -87,6 +97,11 @@ static void on_connection(struct watch *w, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_BATCH && !e->closed; i++) {
+		if (!within_rate(e, bucket_ready)) {
+			stats_add(STAT_PAUSED, 1);
+			pause_accepting(e, w);
+			return;
+		}
 		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
 			edge_accept_failed(e, w);
@@ -95,6 +110,8 @@ static void on_connection(struct watch *w, uint32_t events)
 		stats_add(STAT_ACCEPTED, 1);
 		if (!within_limits(e) || conn_accept(e, fd))
 			refuse_excess(e, fd);
+		else
+			within_rate(e, bucket_take);
 	}
 }
 

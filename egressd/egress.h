@@ -18,10 +18,10 @@ struct worker;
 
 struct limits {
 	unsigned session_connections; /* open connections of one session */
-	unsigned connect_rate;        /* connections a second of one session, and ten times as many at once */
-	unsigned connections;         /* of all sessions; each takes two descriptors */
-	unsigned names;               /* made-up addresses of one session */
-	unsigned dns_rate;            /* lookups a second of one session */
+	unsigned connect_rate; /* connections a second of one session, ten times as many at once; more wait */
+	unsigned connections;  /* of all sessions; each takes two descriptors */
+	unsigned names;        /* made-up addresses of one session */
+	unsigned dns_rate;     /* lookups a second of one session */
 	unsigned answer_ttl_s;
 	unsigned head_ms;  /* for the bytes that name the destination */
 	unsigned quiet_ms; /* how long a guest may say nothing before the server is dialled on ports not 80 or

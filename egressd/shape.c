@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-bool bucket_take(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burst)
+bool bucket_ready(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burst)
 {
 	uint64_t full = (uint64_t)burst * 1000;
 
@@ -14,10 +14,16 @@ bool bucket_take(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burs
 	if (b->tokens_milli > full)
 		b->tokens_milli = full;
 	b->last_ms = now_ms ? now_ms : 1;
-	if (b->tokens_milli < 1000)
-		return false;
-	b->tokens_milli -= 1000;
-	return true;
+	return b->tokens_milli >= 1000;
+}
+
+bool bucket_take(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burst)
+{
+	bool ready = bucket_ready(b, now_ms, rate, burst);
+
+	if (ready)
+		b->tokens_milli -= 1000;
+	return ready;
 }
 
 static void count(struct shape *s, enum shape_kind kind, int code)

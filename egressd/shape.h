@@ -32,7 +32,8 @@ struct shape {
 	} names[SHAPE_NAMES];
 };
 
-/* A token bucket that starts full. */
+/* A token bucket that starts full: whether there is a token, and taking it. */
+bool bucket_ready(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burst);
 bool bucket_take(struct bucket *b, uint64_t now_ms, uint32_t rate, uint32_t burst);
 /* True: record this denial as an event. False: it has been counted for the summary. */
 bool shape_denial(struct shape *s, uint64_t now_ms, enum shape_kind kind, int code);

@@ -20,6 +20,8 @@ static const struct {
     [STAT_LOOKUPS_DENIED] = {"ocu_egress_lookups_total", "outcome=\"denied\"", "Lookups by guests"},
     [STAT_LOOKUPS_MALFORMED] = {"ocu_egress_lookups_total", "outcome=\"malformed\"", "Lookups by guests"},
     [STAT_LOOKUPS_DROPPED] = {"ocu_egress_lookups_total", "outcome=\"dropped\"", "Lookups by guests"},
+    [STAT_PAUSED] = {"ocu_egress_pauses_total", NULL,
+                     "Times a session was made to wait: it connects faster than its rate"},
     [STAT_UNAUDITED] = {"ocu_egress_unaudited_total", NULL,
                         "Refused because the audit trail could not be written"},
 };

@@ -17,6 +17,7 @@ enum egress_stat {
 	STAT_LOOKUPS_DENIED,
 	STAT_LOOKUPS_MALFORMED,
 	STAT_LOOKUPS_DROPPED, /* over the rate */
+	STAT_PAUSED,          /* a session connects faster than its rate and was made to wait */
 	STAT_UNAUDITED,       /* refused because the trail could not be written */
 	STAT_COUNT
 };

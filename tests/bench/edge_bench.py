@@ -93,7 +93,7 @@ stream {{ server {{ listen {NEAR}:9002; proxy_pass {UP}:{PORT}; }} }}
 def main():
     rows, measured = [], {}
     allow = [{"host": "allowed.example", "ports": [PORT]}]
-    with Upstream() as up, World(up) as world, Peers() as peers, world.guest(allow=allow) as guest:
+    with Upstream() as up, World(up, session_connects="100000") as world, Peers() as peers, world.guest(allow=allow) as guest:
         up.spawn(LOAD, "serve", PORT)
         wait_for(lambda: f":{PORT} " in run(["ip", "netns", "exec", UP_NS, "ss", "-Hltn"]))
         ways = {"ours": (guest.ns, guest.lookup("allowed.example"), PORT), "direct": (None, UP, PORT),

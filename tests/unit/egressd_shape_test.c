@@ -25,7 +25,9 @@ START_TEST(a_bucket_holds_its_rate)
 	ck_assert_uint_le(got, 120);
 	for (unsigned i = 0; i < 20; i++)
 		ck_assert(bucket_take(&b, 60000, 10, 20));
+	ck_assert(!bucket_ready(&b, 60000, 10, 20));
 	ck_assert(!bucket_take(&b, 60000, 10, 20));
+	ck_assert(bucket_ready(&b, 60100, 10, 20));
 }
 END_TEST
 
