@@ -18,6 +18,8 @@ static const struct ocu_conf_opt options[] = {
      "Where operatord registers file systems"},
     {"handover_socket", OCU_CONF_PATH, "", 0, 0, NULL,
      "Socket sandboxd hands /dev/fuse descriptors over; \"\" = <run_dir>/handover/brokerd.sock"},
+    {"handover_wait", OCU_CONF_DURATION, "0", 0, 600000, NULL,
+     "How long to wait at start for sandboxd to make room for that socket's folder"},
     {"sandboxd_uid", OCU_CONF_INT, "0", 0, INT32_MAX, NULL, "User sandboxd runs as; no other may hand over"},
     {"files_listen", OCU_CONF_STRING, "127.0.0.1:8443", 0, 0, NULL,
      "HTTPS address of the files API (north face); \"\" turns it off"},

@@ -85,7 +85,9 @@ static int make_places(struct brokerd *a, struct ocu_error *err)
 	if (r == 0)
 		r = ocu_jail_mkdir(a->names.spool_dir, uid, gid, 0700, err);
 	if (r == 0)
-		r = ocu_jail_mkdir(a->names.handover_dir, getuid(), getgid(), 0755, err);
+		r = ocu_daemon_folder(a->names.handover_dir,
+		                      &(struct ocu_daemon_owner){getuid(), getgid(), 0755},
+		                      (uint64_t)ocu_conf_ms(a->d.conf, "handover_wait"), err);
 	if (r < 0)
 		return r;
 	a->handover_fd = handover_listen(a->names.handover_socket, uid, err);

@@ -26,6 +26,8 @@ const struct ocu_conf_opt egressd_options[] = {
      "Where operatord registers and drops sessions"},
     {"handover_socket", OCU_CONF_STRING, "", 0, 0, NULL,
      "Where sandboxd hands over a session's sockets; \"\" is <run_dir>/handover/egressd.sock"},
+    {"handover_wait", OCU_CONF_DURATION, "0", 0, 600000, NULL,
+     "How long to wait at start for sandboxd to make room for that socket's folder"},
     {"sandboxd_uid", OCU_CONF_INT, "0", 0, 4294967294, NULL, "The only uid accepted on the handover socket"},
     {"denylist_feed_url", OCU_CONF_STRING, "tls+tcp://127.0.0.1:9202", 0, 0, NULL,
      "operatord's denylist feed"},

@@ -68,7 +68,8 @@ static int open_handover(struct egressd *g, struct ocu_error *err)
 	char *slash = strrchr(dir, '/');
 	if (slash && slash != dir) {
 		*slash = '\0';
-		int rc = ocu_jail_mkdir(dir, (uid_t)-1, (gid_t)-1, 0755, err);
+		int rc = ocu_daemon_folder(dir, &(struct ocu_daemon_owner){(uid_t)-1, (gid_t)-1, 0755},
+		                           (uint64_t)ocu_conf_ms(g->d.conf, "handover_wait"), err);
 		if (rc)
 			return rc;
 	}

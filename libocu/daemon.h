@@ -43,6 +43,17 @@ struct ocu_daemon {
 	void *ready_arg;
 };
 
+/* A folder of this daemon's where another one has to make room for it first: as ocu_jail_mkdir(), and for
+ * wait_ms again while that is refused. Before threads and after ocu_daemon_init(); OCU_E_CANCELLED when told
+ * to stop. */
+struct ocu_daemon_owner {
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
+int ocu_daemon_folder(const char *path, const struct ocu_daemon_owner *owner, uint64_t wait_ms,
+                      struct ocu_error *err);
+
 /* Parses argv; exits the process itself for --help and friends and on usage or configuration errors. No
  * thread runs when it returns, so that the jail can be entered. Loads the wall clock's floor, which is saved
  * again every minute and at the end. Blocks SIGTERM, SIGINT, SIGHUP; ignores SIGPIPE; OpenSSL and curl

@@ -45,9 +45,9 @@
 {{- $plain := not (or (gt (len $nodes) 1) $n.name $n.cordoned $n.filesUrl) -}}
 {{- $own = merge $own (ternary (omit (first $nodes) "name" "files_url") (dict "nodes" $nodes) $plain) -}}
 {{- else if eq .name "brokerd" -}}
-{{- $own = merge $own (dict "rpc_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.brokerd.rpc)) "files_listen" (printf "0.0.0.0:%d" (int $p.brokerd.files)) "handover_socket" "/run/ocu/handover/brokerd/d/brokerd.sock") -}}
+{{- $own = merge $own (dict "rpc_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.brokerd.rpc)) "files_listen" (printf "0.0.0.0:%d" (int $p.brokerd.files)) "handover_socket" "/run/ocu/handover/brokerd/d/brokerd.sock" "handover_wait" "50s") -}}
 {{- else if eq .name "egressd" -}}
-{{- $own = merge $own (dict "rpc_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.egressd.rpc)) "handover_socket" "/run/ocu/handover/egressd/d/egressd.sock") -}}
+{{- $own = merge $own (dict "rpc_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.egressd.rpc)) "handover_socket" "/run/ocu/handover/egressd/d/egressd.sock" "handover_wait" "50s") -}}
 {{- else if eq .name "sandboxd" -}}
 {{- $own = merge $own (dict "exec_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.sandboxd.exec)) "control_listen" (printf "tls+tcp://0.0.0.0:%d" (int $p.sandboxd.control)) "brokerd_socket" "/run/ocu/handover/brokerd/d/brokerd.sock" "egressd_socket" "/run/ocu/handover/egressd/d/egressd.sock" "brokerd_uid" $d.uid.brokerd "egressd_uid" $d.uid.egressd) -}}
 {{- with .node }}{{ with .name }}{{ $_ := set $own "instance" . }}{{ end }}{{ end -}}
