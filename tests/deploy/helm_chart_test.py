@@ -209,6 +209,12 @@ def test_no_token_of_the_cluster_but_for_the_job_that_makes_keys(row):
         assert "hook-succeeded" in roles[0]["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
 
 
+def test_what_helm_test_said_can_be_read_after_it():
+    """helm test --logs reads the log when the hook has ended: a pod that is removed then has none."""
+    pod, = of_kind(render("minimal"), "Pod")
+    assert pod["metadata"]["annotations"] == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
+
+
 # --- keys ---
 
 def secrets_of(pod):
@@ -296,6 +302,13 @@ def test_probes_ask_what_the_daemons_serve():
         for kind, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
             assert c[kind]["httpGet"] == {"path": path, "port": "metrics"}
             assert f'"{path}"' in health
+
+
+@pytest.mark.parametrize("row", MATRIX)
+def test_a_daemon_is_reached_before_it_is_ready_and_while_another_is_away(row):
+    """There is one of each: to take its address away would turn its answers into refused connections."""
+    services = of_kind(render(row), "Service")
+    assert len(services) >= len(DAEMONS) and all(s["spec"]["publishNotReadyAddresses"] for s in services)
 
 
 def test_images_are_pinned_as_asked():
