@@ -15,7 +15,7 @@
 #include "proto/methods.h"
 #include "proto/mount.pb-c.h"
 
-#define RELEASE_MS 5000 /* at most this much removal before the answer */
+#define RELEASE_MS 2000 /* at most this much removal before the answer: others wait for these workers */
 #define ANSWER_MS  500  /* kept of the caller's deadline for the answer itself */
 
 static void answer(struct ocu_rpc_call *call, const ProtobufCMessage *reply, int r,
@@ -53,8 +53,11 @@ static void handle_release(struct ocu_rpc_call *call, const ProtobufCMessage *re
 	uint32_t left = ocu_rpc_call_remaining_ms(call);
 	left = left > ANSWER_MS ? left - ANSWER_MS : 0;
 	uint64_t deadline = ocu_mono_ms() + (left < RELEASE_MS ? left : RELEASE_MS);
-	int r = session_release(arg, q->session_id, q->scrub, ocu_rpc_call_trace(call), deadline,
-	                        &reply.files_deleted, &err);
+	struct session_released done;
+	int r =
+	    session_release(arg, q->session_id, q->scrub, ocu_rpc_call_trace(call), deadline, &done, &err);
+	reply.files_deleted = done.removed;
+	reply.scrub_pending = done.pending;
 	answer(call, &reply.base, r, &err, "session.release_failed");
 }
 

@@ -1,7 +1,8 @@
 /*
  * evidence: file events (NFR-SEC-79). One table names every operation of both faces, its OCSF activity and
  * its intent. An operation's event is committed before the operation is done; when the operation then fails,
- * a second event with the same trace id says so.
+ * a second event with the same trace id says so. Removing a volume may take long and outlive the daemon: that
+ * it was begun is one event (scrub, expire), that nothing is left on disk another (scrubbed).
  */
 #ifndef BROKERD_EVIDENCE_H
 #define BROKERD_EVIDENCE_H
@@ -43,6 +44,7 @@ struct volume;
 	X(DETACH, "filesystem.detach", 13, "write")                                                          \
 	X(RELEASE, "filesystem.release", 13, "write")                                                        \
 	X(SCRUB, "filesystem.scrub", 4, "write")                                                             \
+	X(SCRUBBED, "filesystem.scrubbed", 4, "write")                                                       \
 	X(EXPIRE, "filesystem.expire", 4, "write")
 
 enum file_op {

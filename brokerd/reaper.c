@@ -4,20 +4,21 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "brokerd/broker.h"
 #include "brokerd/evidence.h"
 #include "brokerd/meter.h"
 #include "brokerd/registry.h"
+#include "brokerd/session.h"
 #include "brokerd/store.h"
 #include "brokerd/volume.h"
 #include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
+#include "libocu/waiting.h"
 
 #define TICK_MS      1000
-#define SLICE_MS     100             /* removal at a stretch; a release that waits its turn waits no longer */
+#define SLICE_MS     100 /* removal at a stretch, and then as long a rest; a release waits its turn no longer */
 #define EXPIRE_EVERY UINT64_C(60000) /* at most; a tenth of abandoned_after */
 #define HOUR_MS      UINT64_C(3600000)
 #define STAMP_MAX_S  INT64_C(604800) /* seven days */
@@ -25,6 +26,8 @@
 struct reaper {
 	struct broker *broker;
 	uint64_t started, expired, stamped, abandoned_ms, expire_every;
+	bool left; /* in the trash, when its turn was over */
+	int said;  /* why the trash is not empty */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool stop;
@@ -34,14 +37,10 @@ struct reaper {
 /* True when it is time to go. */
 static bool wait_tick(struct reaper *r)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)(TICK_MS % 1000) * 1000000;
-	until.tv_sec += TICK_MS / 1000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+	struct timespec until = ocu_after_ms(r->left ? SLICE_MS : TICK_MS);
 	pthread_mutex_lock(&r->lock);
-	for (int e = 0; !r->stop && e == 0;)
-		e = pthread_cond_timedwait(&r->cond, &r->lock, &until);
+	while (!r->stop && ocu_cond_wait_until(&r->cond, &r->lock, &until))
+		;
 	bool stop = r->stop;
 	pthread_mutex_unlock(&r->lock);
 	return stop;
@@ -51,9 +50,12 @@ static void empty_trash(struct reaper *r)
 {
 	struct ocu_error err = {0};
 	uint64_t removed = 0;
-	if (store_empty_trash(r->broker->store, ocu_mono_ms() + SLICE_MS, &removed, &err) < 0 &&
-	    err.code != OCU_E_TIMEOUT)
+	int rc = session_scrub_rest(r->broker, ocu_mono_ms() + SLICE_MS, &removed, &err);
+	r->left = rc == OCU_E_TIMEOUT;
+	/* Once per change: what cannot be removed is not a line a second. */
+	if (rc != r->said && rc < 0 && !r->left)
 		ocu_log_error(OCU_LOG_WARN, "reaper.trash", NULL, &err);
+	r->said = rc;
 	meter_scrubbed(removed);
 }
 
@@ -67,7 +69,7 @@ static bool registered(struct broker *b, const char *filesystem_id)
 /* A session may have come for it since it was looked at. */
 static int discard(struct broker *b, const char *filesystem_id, struct ocu_error *err)
 {
-	char trash[OCU_ID_MAX];
+	char trash[STORE_TRASH_MAX];
 	pthread_mutex_lock(&b->coming);
 	int rc = registered(b, filesystem_id) ? 0 : store_discard(b->store, filesystem_id, trash, err);
 	pthread_mutex_unlock(&b->coming);
@@ -137,12 +139,8 @@ int reaper_start(struct reaper **ret, struct broker *b, uint64_t abandoned_ms, s
 	struct reaper *r = calloc(1, sizeof *r);
 	if (!r)
 		return ocu_error_set(err, OCU_E_NOMEM, "reaper");
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	ocu_cond_init(&r->cond);
 	r->broker = b;
 	r->abandoned_ms = abandoned_ms;
 	r->expire_every = abandoned_ms / 10 < EXPIRE_EVERY ? abandoned_ms / 10 : EXPIRE_EVERY;

@@ -88,6 +88,12 @@ static int remove_entry(struct sweep *s, int dir, const char *name)
 	return errno == ENOTEMPTY || errno == EEXIST ? move_up(s, dir, name) : -errno;
 }
 
+static void first_of(int *first, int r)
+{
+	if (*first == 0 && r < 0)
+		*first = r;
+}
+
 static int empty_folder(struct sweep *s, const char *name)
 {
 	int r;
@@ -97,9 +103,7 @@ static int empty_folder(struct sweep *s, const char *name)
 	for (struct dirent *e; (e = readdir(d));) {
 		if (dots(e->d_name))
 			continue;
-		r = remove_entry(s, dirfd(d), e->d_name);
-		if (r < 0)
-			return r;
+		first_of(&r, remove_entry(s, dirfd(d), e->d_name));
 		if (late(s))
 			return -ETIME;
 	}
@@ -107,13 +111,16 @@ static int empty_folder(struct sweep *s, const char *name)
 		++*s->count;
 		return 0;
 	}
-	return errno == ENOTEMPTY ? 0
-	                          : -errno; /* entries appeared or were skipped: another pass takes them */
+	/* Entries may have been skipped, or have appeared: another pass takes them. */
+	first_of(&r, errno == ENOTEMPTY ? 0 : -errno);
+	return r;
 }
 
-/* One pass over the top folder; *ret_seen tells how many names it met. */
+/* One pass over the top folder; *ret_seen tells how many names it met. A name that cannot be removed keeps no
+ * other. */
 static int pass(struct sweep *s, DIR *top, uint64_t *ret_seen)
 {
+	int failed = 0;
 	*ret_seen = 0;
 	rewinddir(top);
 	for (struct dirent *e; (e = readdir(top));) {
@@ -127,15 +134,14 @@ static int pass(struct sweep *s, DIR *top, uint64_t *ret_seen)
 			r = empty_folder(s, e->d_name);
 		else if (errno != ENOENT)
 			r = -errno;
-		if (r < 0)
-			return r;
-		if (late(s))
+		if (r == -ETIME || late(s))
 			return -ETIME;
+		first_of(&failed, r);
 	}
-	return 0;
+	return failed;
 }
 
-int scrub_tree(int parent, const char *name, uint64_t deadline, uint64_t *count)
+int scrub_inside(int parent, const char *name, uint64_t deadline, uint64_t *count)
 {
 	int r;
 	OCU_CLEANUP(close_dir) DIR *top = list_owned(parent, name, &r);
@@ -143,10 +149,19 @@ int scrub_tree(int parent, const char *name, uint64_t deadline, uint64_t *count)
 		return r == -ENOENT ? 0 : r;
 	struct sweep s = {.top = dirfd(top), .deadline = deadline, .count = count};
 	for (uint64_t seen = 1; seen > 0;) {
+		uint64_t before = *count + s.moved;
 		r = pass(&s, top, &seen);
-		if (r < 0)
+		if (r == -ETIME || (r < 0 && *count + s.moved == before))
 			return r;
 	}
+	return 0;
+}
+
+int scrub_tree(int parent, const char *name, uint64_t deadline, uint64_t *count)
+{
+	int r = scrub_inside(parent, name, deadline, count);
+	if (r < 0)
+		return r;
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 

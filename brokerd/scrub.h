@@ -8,9 +8,11 @@
 
 #include <stdint.h>
 
-/* Removes everything inside parent/name, then it. Nobody else may be changing it. deadline: ocu_mono_ms() to
- * stop at, 0 never. Adds to *count what was removed. 0; -ETIME with the rest left for another call; or
- * -errno. */
+/* Removes everything inside parent/name. Nobody else may be changing it. deadline: ocu_mono_ms() to stop at,
+ * 0 never. Adds to *count what was removed. 0, also when there is no such folder; -ETIME with the rest left
+ * for another call; or -errno, with everything gone that could be removed. */
+int scrub_inside(int parent, const char *name, uint64_t deadline, uint64_t *count);
+/* The same, and then the folder. */
 int scrub_tree(int parent, const char *name, uint64_t deadline, uint64_t *count);
 
 struct usage {

@@ -135,45 +135,91 @@ static void settle(struct volume *v)
 	volume_drain(v, SETTLE_MS);
 }
 
-static int discard(struct broker *b, const char *filesystem_id, uint64_t deadline, uint64_t *ret_removed,
-                   struct ocu_error *err)
+struct scrubber {
+	struct broker *broker;
+	const char *trace; /* NULL: one is made */
+};
+
+static int record_gone(void *arg, const char *filesystem_id, const char *session_id, struct ocu_error *err)
 {
-	char trash[OCU_ID_MAX];
-	struct ocu_error late = {0};
-	int r = store_discard(b->store, filesystem_id, trash, err);
-	if (r == OCU_E_NOT_FOUND)
-		return 0;
-	if (r < 0)
-		return r;
-	r = store_scrub(b->store, trash, deadline, ret_removed, &late);
-	meter_scrubbed(*ret_removed);
-	/* Out of reach already; the reaper removes what is left. */
-	if (r < 0)
-		ocu_log_error(OCU_LOG_WARN, "scrub.unfinished", NULL, &late);
-	return 0;
+	const struct scrubber *s = arg;
+	struct file_event e = {
+	    .op = FILE_OP_SCRUBBED,
+	    .face = FACE_CONTROL,
+	    .session_id = session_id,
+	    .filesystem_id = filesystem_id,
+	    .trace = s->trace,
+	    .bytes = BYTES_UNKNOWN,
+	    .downloadable = s->broker->downloadable,
+	};
+	return evidence_commit(s->broker->audit, &e, err);
 }
 
-/* A session this process never registered: one of an earlier life, known by what the volume itself says. */
-static int release_forgotten(struct broker *b, const char *session_id, const char *trace, uint64_t deadline,
-                             uint64_t *ret_removed, struct ocu_error *err)
+static void scrub_trash(struct broker *b, const char *trash, const char *trace, uint64_t deadline,
+                        struct session_released *ret)
 {
-	char filesystem_id[OCU_ID_MAX];
-	if (store_find_session(b->store, session_id, filesystem_id) < 0)
-		return 0;
+	struct scrubber s = {.broker = b, .trace = trace};
+	struct store_sweep w = {.deadline = deadline, .gone = record_gone, .arg = &s};
+	struct ocu_error late = {0};
+	ret->pending = store_scrub(b->store, trash, &w, &late) < 0;
+	ret->removed = w.removed;
+	meter_scrubbed(w.removed);
+	/* Out of reach already; the reaper removes what is left. */
+	if (ret->pending)
+		ocu_log_error(OCU_LOG_WARN, "scrub.unfinished", trace, &late);
+}
+
+int session_scrub_rest(struct broker *b, uint64_t deadline, uint64_t *removed, struct ocu_error *err)
+{
+	struct scrubber s = {.broker = b};
+	struct store_sweep w = {.deadline = deadline, .gone = record_gone, .arg = &s};
+	int r = store_empty_trash(b->store, &w, err);
+	*removed += w.removed;
+	return r;
+}
+
+static int discard(struct broker *b, const struct volume_id *id, const char *trace, uint64_t deadline,
+                   struct session_released *ret, struct ocu_error *err)
+{
+	char trash[STORE_TRASH_MAX];
+	int r = store_discard(b->store, id->filesystem_id, trash, err);
+	if (r == OCU_E_NOT_FOUND)
+		r = store_find_trash(b->store, id->session_id, trash);
+	if (r == 0)
+		scrub_trash(b, trash, trace, deadline, ret);
+	return r == OCU_E_NOT_FOUND ? 0 : r;
+}
+
+/* A session that is not registered: released before, when what is left of it is on its way already; or one of
+ * an earlier life of this daemon, known by what the volume itself says. */
+static int release_forgotten(struct broker *b, const char *session_id, const char *trace, uint64_t deadline,
+                             struct session_released *ret, struct ocu_error *err)
+{
+	char filesystem_id[OCU_ID_MAX] = "";
 	struct volume_id id = {.session_id = session_id, .filesystem_id = filesystem_id};
-	int r = commit_control(b, FILE_OP_SCRUB, &id, trace, err);
-	return r ? r : discard(b, filesystem_id, deadline, ret_removed, err);
+	char trash[STORE_TRASH_MAX];
+	int r = store_find_session(b->store, session_id, filesystem_id);
+	if (r == OCU_E_NOT_FOUND) {
+		r = store_find_trash(b->store, session_id, trash);
+		if (r == 0)
+			scrub_trash(b, trash, trace, deadline, ret);
+		return r == OCU_E_IO ? ocu_error_set(err, r, "the trash cannot be read") : 0;
+	}
+	if (r < 0)
+		return ocu_error_set(err, r, "volume_dir cannot be read");
+	r = commit_control(b, FILE_OP_SCRUB, &id, trace, err);
+	return r ? r : discard(b, &id, trace, deadline, ret, err);
 }
 
 int session_release(struct broker *b, const char *session_id, bool scrub, const char *trace,
-                    uint64_t deadline, uint64_t *ret_removed, struct ocu_error *err)
+                    uint64_t deadline, struct session_released *ret, struct ocu_error *err)
 {
-	*ret_removed = 0;
+	*ret = (struct session_released){0};
 	if (!ocu_id_valid(OCU_ID_SESSION, session_id))
 		return ocu_error_set(err, OCU_E_PARAMS, "malformed session id");
 	struct volume *v = registry_session(b->registry, session_id);
 	if (!v)
-		return scrub ? release_forgotten(b, session_id, trace, deadline, ret_removed, err) : 0;
+		return scrub ? release_forgotten(b, session_id, trace, deadline, ret, err) : 0;
 	struct volume_id id = {
 	    .session_id = v->session_id, .filesystem_id = v->filesystem_id, .caller = v->caller};
 	int r = commit_control(b, scrub ? FILE_OP_SCRUB : FILE_OP_RELEASE, &id, trace, err);
@@ -181,7 +227,7 @@ int session_release(struct broker *b, const char *session_id, bool scrub, const 
 		cut(v, VOLUME_ENDED);
 		settle(v);
 		if (scrub)
-			r = discard(b, v->filesystem_id, deadline, ret_removed, err);
+			r = discard(b, &id, trace, deadline, ret, err);
 		/* Only now: while it is registered, nobody can register the same file system anew. */
 		if (r == 0)
 			registry_remove(b->registry, v);

@@ -19,10 +19,17 @@ int session_register(struct broker *b, const struct volume_id *id, const char *t
 /* /dev/fuse of a registered session; fd is taken in every case. */
 int session_attach(struct broker *b, const char *session_id, int fd, unsigned guest_uid,
                    struct ocu_error *err);
+struct session_released {
+	uint64_t removed; /* names */
+	bool pending;     /* something is left, or that nothing is could not be recorded */
+};
 /* Cuts the mount, closes the north face, and with scrub removes the data, until the deadline (ocu_mono_ms):
- * what is left then is out of reach and removed in the background. Idempotent; unknown sessions are fine. */
+ * what is left then is out of reach and removed in the background. Idempotent: asked again, it goes on with
+ * what is left. Unknown sessions are fine. */
 int session_release(struct broker *b, const char *session_id, bool scrub, const char *trace,
-                    uint64_t deadline, uint64_t *ret_removed, struct ocu_error *err);
+                    uint64_t deadline, struct session_released *ret, struct ocu_error *err);
+/* Removes what is left of released volumes, until the deadline; adds the names removed to *removed. */
+int session_scrub_rest(struct broker *b, uint64_t deadline, uint64_t *removed, struct ocu_error *err);
 /* The denylist named a session or a caller: its mounts are cut now. arg is the struct broker. */
 void session_denied(enum ocu_deny_kind kind, const char *value, void *arg);
 /* Cuts every mount; for the end of the daemon. */

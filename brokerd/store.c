@@ -122,6 +122,18 @@ void store_touch(struct store *s, const char *filesystem_id)
 		utimensat(s->root, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
+/* The session a volume was last registered for; "" when it does not say. */
+static void read_stamp(struct store *s, const char *filesystem_id, char session_id[OCU_ID_MAX])
+{
+	char path[OCU_ID_MAX + sizeof "/" STAMP];
+	memset(session_id, 0, OCU_ID_MAX);
+	if (!stamp_path(filesystem_id, path))
+		return;
+	OCU_CLOSE int fd = confine_open(s->root, path, O_RDONLY, 0);
+	if (fd < 0 || read(fd, session_id, OCU_ID_MAX - 1) <= 0 || !ocu_id_valid(OCU_ID_SESSION, session_id))
+		session_id[0] = 0;
+}
+
 struct search {
 	struct store *store;
 	const char *session_id;
@@ -132,11 +144,9 @@ static void match_session(void *arg, const char *filesystem_id, int64_t age_s)
 {
 	(void)age_s;
 	struct search *q = arg;
-	char path[OCU_ID_MAX + sizeof "/" STAMP], text[OCU_ID_MAX] = "";
-	if (!stamp_path(filesystem_id, path))
-		return;
-	OCU_CLOSE int fd = confine_open(q->store->root, path, O_RDONLY, 0);
-	if (fd < 0 || read(fd, text, sizeof text - 1) <= 0 || strcmp(text, q->session_id) != 0)
+	char session_id[OCU_ID_MAX];
+	read_stamp(q->store, filesystem_id, session_id);
+	if (strcmp(session_id, q->session_id) != 0)
 		return;
 	memcpy(q->found, filesystem_id, strlen(filesystem_id) + 1);
 }
@@ -186,66 +196,139 @@ void store_volume_close(struct store_volume *v)
 	v->data = v->staging = -1;
 }
 
-int store_discard(struct store *s, const char *filesystem_id, char trash_name[OCU_ID_MAX],
+int store_discard(struct store *s, const char *filesystem_id, char trash_name[STORE_TRASH_MAX],
                   struct ocu_error *err)
 {
-	ocu_id_new("", trash_name);
+	char session_id[OCU_ID_MAX], unique[OCU_ID_MAX];
 	if (!ocu_id_valid(OCU_ID_FILESYSTEM, filesystem_id))
 		return ocu_error_set(err, OCU_E_PARAMS, "not a filesystem id");
-	if (renameat(s->root, filesystem_id, s->trash, trash_name) == 0)
+	read_stamp(s, filesystem_id, session_id);
+	ocu_id_new("", unique);
+	snprintf(trash_name, STORE_TRASH_MAX, "%s.%s.%s", filesystem_id, session_id, unique);
+	if (renameat(s->root, filesystem_id, s->trash, trash_name) == 0 && fsync(s->trash) == 0)
 		return 0;
 	if (errno == ENOENT)
 		return ocu_error_set(err, OCU_E_NOT_FOUND, "no such volume");
 	return ocu_error_errno(err, OCU_E_IO, errno, "discarding a volume");
 }
 
-static int scrub_one(struct store *s, const char *trash_name, uint64_t deadline, uint64_t *count,
-                     struct ocu_error *err)
+/* One part of a name in the trash, up to the next dot; the character after it. */
+static const char *name_part(const char *p, char out[OCU_ID_MAX])
 {
-	int r = scrub_tree(s->trash, trash_name, deadline, count);
-	if (r == -ETIME)
-		return ocu_error_set(err, OCU_E_TIMEOUT, "trash is not empty yet");
-	return r < 0 ? ocu_error_errno(err, OCU_E_IO, -r, "emptying the trash") : 0;
+	size_t n = strcspn(p, ".");
+	snprintf(out, OCU_ID_MAX, "%.*s", (int)(n < OCU_ID_MAX ? n : 0), p);
+	return p + n + (p[n] == '.');
 }
 
-int store_scrub(struct store *s, const char *trash_name, uint64_t deadline, uint64_t *count,
-                struct ocu_error *err)
+/* Whose it was; false for a name that does not say. */
+static bool trash_owner(const char *trash_name, char filesystem_id[OCU_ID_MAX], char session_id[OCU_ID_MAX])
 {
-	pthread_mutex_lock(&s->sweeping);
-	int r = scrub_one(s, trash_name, deadline, count, err);
+	name_part(name_part(trash_name, filesystem_id), session_id);
+	return ocu_id_valid(OCU_ID_FILESYSTEM, filesystem_id) &&
+	       (!*session_id || ocu_id_valid(OCU_ID_SESSION, session_id));
+}
+
+/* An unlink that a power failure could take back is none to tell of. */
+static int settle_removal(struct store *s, const char *trash_name)
+{
+	OCU_CLOSE int fd = confine_list(s->trash, trash_name);
+	if (fd < 0)
+		return fd;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+static int scrub_one(struct store *s, const char *trash_name, struct store_sweep *w, struct ocu_error *err)
+{
+	char filesystem_id[OCU_ID_MAX], session_id[OCU_ID_MAX];
+	int r = scrub_inside(s->trash, trash_name, w->deadline, &w->removed);
+	if (r == -ETIME)
+		return ocu_error_set(err, OCU_E_TIMEOUT, "trash is not empty yet");
+	if (r == 0)
+		r = settle_removal(s, trash_name);
+	if (r == -ENOENT) /* another thread was first */
+		return 0;
+	if (r < 0)
+		return ocu_error_errno(err, OCU_E_IO, -r, "emptying the trash");
+	if (w->gone && trash_owner(trash_name, filesystem_id, session_id)) {
+		r = w->gone(w->arg, filesystem_id, session_id, err);
+		if (r < 0)
+			return r;
+	}
+	if (unlinkat(s->trash, trash_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return ocu_error_errno(err, OCU_E_IO, errno, "emptying the trash");
+	return 0;
+}
+
+static int begin_sweep(struct store *s, const struct store_sweep *w, struct ocu_error *err)
+{
+	const struct timespec until = {.tv_sec = (time_t)(w->deadline / 1000),
+	                               .tv_nsec = (long)(w->deadline % 1000) * 1000000};
+	int e = w->deadline ? pthread_mutex_clocklock(&s->sweeping, CLOCK_MONOTONIC, &until)
+	                    : pthread_mutex_lock(&s->sweeping);
+	return e ? ocu_error_set(err, OCU_E_TIMEOUT, "another removal is under way") : 0;
+}
+
+int store_scrub(struct store *s, const char *trash_name, struct store_sweep *w, struct ocu_error *err)
+{
+	int r = begin_sweep(s, w, err);
+	if (r < 0)
+		return r;
+	r = scrub_one(s, trash_name, w, err);
 	pthread_mutex_unlock(&s->sweeping);
 	return r;
 }
 
-static int sweep(struct store *s, uint64_t deadline, uint64_t *count, struct ocu_error *err)
+static DIR *list_trash(struct store *s)
 {
 	int fd = confine_open(s->trash, ".", O_RDONLY | O_DIRECTORY, 0);
-	OCU_CLEANUP(close_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	int failed = 0; /* the first; one that cannot be removed keeps no other */
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+static int sweep(struct store *s, struct store_sweep *w, struct ocu_error *err)
+{
+	OCU_CLEANUP(close_dir) DIR *d = list_trash(s);
+	int failed = 0; /* the first */
+	if (!d)
 		return ocu_error_set(err, OCU_E_IO, "trash cannot be read");
-	}
 	for (struct dirent *e; (e = readdir(d));) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		struct ocu_error why = {0};
-		int r = scrub_one(s, e->d_name, deadline, count, &why);
+		int r = scrub_one(s, e->d_name, w, &why);
 		if (r < 0 && failed == 0)
 			failed = ocu_error_set(err, r, "%s", why.text);
-		if (r == OCU_E_TIMEOUT)
+		/* Without auditd the next would wait as long for its record. */
+		if (r == OCU_E_TIMEOUT || r == OCU_E_AUDIT)
 			break;
 	}
 	return failed;
 }
 
-int store_empty_trash(struct store *s, uint64_t deadline, uint64_t *count, struct ocu_error *err)
+int store_empty_trash(struct store *s, struct store_sweep *w, struct ocu_error *err)
 {
-	pthread_mutex_lock(&s->sweeping);
-	int r = sweep(s, deadline, count, err);
+	int r = begin_sweep(s, w, err);
+	if (r < 0)
+		return r;
+	r = sweep(s, w, err);
 	pthread_mutex_unlock(&s->sweeping);
 	return r;
+}
+
+int store_find_trash(struct store *s, const char *session_id, char trash_name[STORE_TRASH_MAX])
+{
+	OCU_CLEANUP(close_dir) DIR *d = list_trash(s);
+	char filesystem_id[OCU_ID_MAX], owner[OCU_ID_MAX];
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (!trash_owner(e->d_name, filesystem_id, owner) || strcmp(owner, session_id) != 0 ||
+		    strlen(e->d_name) >= STORE_TRASH_MAX)
+			continue;
+		memcpy(trash_name, e->d_name, strlen(e->d_name) + 1);
+		return 0;
+	}
+	return d ? OCU_E_NOT_FOUND : OCU_E_IO;
 }
 
 int store_each(struct store *s, void (*each)(void *arg, const char *filesystem_id, int64_t age_s), void *arg,

@@ -23,6 +23,10 @@ static int record(struct control *c, enum action_id action, const struct session
 	                       .detail = json_pack("{ss ss ss}", "reason", want->reason, "caller", s->caller,
 	                                           "container_name", s->container_name)};
 
+	/* Files that take long to remove hold nothing up: they are out of reach, and brokerd records when the
+	 * last is gone. */
+	if (f.detail && action == ACTION_SESSION_ENDED)
+		json_object_set_new(f.detail, "files_scrubbed", json_boolean(want->scrubbed));
 	if (f.detail && s->node[0])
 		json_object_set_new(f.detail, "node", json_string(s->node));
 	return evidence_commit(c->audit, action, &f, err);
@@ -47,19 +51,19 @@ static int stop(struct peers *p, const struct session *s, const char *reason, co
 /* Of a node that is not configured any more nothing can be asked; should it come back, what it still holds
  * belongs to nobody (orphans.h). */
 static int take_down(struct control *c, const struct session *s, bool stopped, const char *trace,
-                     struct ocu_error *err)
+                     bool *ret_scrubbed, struct ocu_error *err)
 {
 	struct node *n = nodes_find(&c->nodes, s->node);
 	int rc = !n || stopped ? 0 : stop(&n->peers, s, s->reason, trace, err);
 
-	return rc || !n ? rc : peers_mount_release(&n->peers, s->session_id, true, trace, err);
+	return rc || !n ? rc : peers_mount_release(&n->peers, s->session_id, true, trace, ret_scrubbed, err);
 }
 
 int end_finish(struct control *c, const struct session *s, bool stopped, const char *trace,
                struct ocu_error *err)
 {
-	const struct end_want done = {.reason = s->reason, .trace = trace};
-	int rc = take_down(c, s, stopped, trace, err);
+	struct end_want done = {.reason = s->reason, .trace = trace};
+	int rc = take_down(c, s, stopped, trace, &done.scrubbed, err);
 	struct session now;
 
 	/* Somebody else may have finished it meanwhile. */

@@ -2,7 +2,8 @@
  * ends: how a session ends. Always driven from here, never with the guest's help, in this order (NFR-SEC-65):
  * revoke (audit event, registry), drop egress, stop the sandbox (which scrubs its scratch, unmounts, kills
  * and destroys), release and scrub the files. A step that fails leaves the session ENDING; the reconciler
- * tries again until all is done.
+ * tries again until all is done. Only the removal of many files may go on in brokerd after the end; the event
+ * of the end says so, and brokerd's own when it is over.
  */
 #ifndef OPERATORD_ENDS_H
 #define OPERATORD_ENDS_H
@@ -21,6 +22,7 @@ struct end_want {
 	const char *reason; /* word for registry, peers and trail: "destroyed", "idle", "sandbox_gone" */
 	const char *trace;  /* NULL: one is made */
 	int code;           /* OCU_E code when it ends because something failed */
+	bool scrubbed;      /* of ACTION_SESSION_ENDED: brokerd has removed the last of its files */
 	bool always;        /* take the steps even when the registry says it ended: a start may have gone on
 	                       meanwhile */
 };

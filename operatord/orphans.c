@@ -69,7 +69,7 @@ static void release_mount(struct control *c, struct node *n, const struct view *
 	/* Files of a session this registry never knew are cut off, not deleted: that may be a wrong database.
 	 */
 	if (record(c, ACTION_MOUNT_ORPHAN, session_id, trace) == 0 &&
-	    peers_mount_release(&n->peers, session_id, owner == OWNER_ENDED, trace, &err))
+	    peers_mount_release(&n->peers, session_id, owner == OWNER_ENDED, trace, NULL, &err))
 		ocu_log_error(OCU_LOG_WARN, "orphan.mount", trace, &err);
 }
 

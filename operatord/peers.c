@@ -77,13 +77,18 @@ int peers_mount_register(struct peers *p, const struct settings *cfg, const stru
 }
 
 int peers_mount_release(struct peers *p, const char *session_id, bool scrub, const char *trace,
-                        struct ocu_error *err)
+                        bool *ret_scrubbed, struct ocu_error *err)
 {
 	Ocu__Mount__ReleaseRequest q = OCU__MOUNT__RELEASE_REQUEST__INIT;
+	ProtobufCMessage *reply = NULL;
 
 	q.session_id = (char *)session_id;
 	q.scrub = scrub;
-	return ocu_rpc_call(p->brokerd, &ocu_m_mount_release, &q.base, NULL, RELEASE_MS, trace, err);
+	int rc = ocu_rpc_call(p->brokerd, &ocu_m_mount_release, &q.base, &reply, RELEASE_MS, trace, err);
+	if (rc == 0 && ret_scrubbed)
+		*ret_scrubbed = scrub && !((Ocu__Mount__ReleaseReply *)reply)->scrub_pending;
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return rc;
 }
 
 /* The rule list of the configuration, in one allocation: rules, pointers to them, ports. */

@@ -34,8 +34,9 @@ void peers_close(struct peers *p);
 
 int peers_mount_register(struct peers *p, const struct settings *cfg, const struct session *s,
                          const char *trace, struct ocu_error *err);
+/* *ret_scrubbed, unless NULL: nothing of its files is left; false while brokerd still removes them. */
 int peers_mount_release(struct peers *p, const char *session_id, bool scrub, const char *trace,
-                        struct ocu_error *err);
+                        bool *ret_scrubbed, struct ocu_error *err);
 int peers_edge_register(struct peers *p, const struct settings *cfg, const struct session *s,
                         const char *trace, struct ocu_error *err);
 int peers_edge_drop(struct peers *p, const char *session_id, const char *reason, const char *trace,

@@ -145,7 +145,57 @@ def test_a_released_session_is_cut_and_its_data_gone(world):
     assert s.get("f1")[0] == 404
     assert s.listed() is None
     assert "error" not in s.release()
-    assert [e["action"] for e in world.file_events(s, action="filesystem.scrub")] == ["filesystem.scrub"]
+    ends = [e["action"] for e in world.file_events(s) if e["action"].startswith("filesystem.scrub")]
+    assert ends == ["filesystem.scrub", "filesystem.scrubbed"]
+
+
+@contextlib.contextmanager
+def kept(path):
+    """Nobody can remove this file meanwhile: something is mounted on it."""
+    assert files_world.libc.mount(os.fsencode(path), os.fsencode(path), None, 4096, None) == 0   # MS_BIND
+    try:
+        yield
+    finally:
+        for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+            if line.split()[1].endswith(path.name):   # wherever it is by now
+                assert files_world.libc.umount2(os.fsencode(line.split()[1]), files_world.MNT_DETACH) == 0
+
+
+def test_a_scrub_is_not_told_of_before_it_is_done(world):
+    s, other = Session(world), Session(world)
+    (s.dir / "d").mkdir()
+    for name in ("a", "d/stays-for-now", "d/b", "z"):
+        (s.dir / name).write_text("data")
+    (other.dir / "f").write_text("data")
+    scrubbed = lambda who: world.file_events(who, action="filesystem.scrubbed")   # noqa: E731
+    with kept(s.data / "d/stays-for-now"):
+        assert s.release()["scrub_pending"] is True
+        assert error_of(os.listdir, s.dir) in (errno.ENOTCONN, errno.ECONNABORTED) and not s.data.exists()
+        left = [p.name for p in (world.volumes / "trash").rglob("*") if p.is_file()]
+        assert left == ["stays-for-now"]   # it held up nothing of its own volume
+        assert not other.release().get("scrub_pending") and len(scrubbed(other)) == 1   # nor another
+        assert s.release()["scrub_pending"] is True
+        world.stack.restart("brokerd")
+        world.wait_ready()
+        eventually(lambda: s.release().get("scrub_pending"))
+        assert scrubbed(s) == [] and len(world.file_events(s, action="filesystem.scrub")) == 1
+    done, = eventually(lambda: scrubbed(s))
+    assert done["outcome"] == "success" and done["unmapped"]["filesystem_id"] == s.fs
+    eventually(lambda: trash(world) == [])
+    assert not s.release().get("scrub_pending") and len(scrubbed(s)) == 1
+
+
+def test_a_scrub_that_cannot_be_recorded_as_done_is_not_told_of(world):
+    s = Session(world)
+    (s.dir / "f").write_text("data")
+    with kept(s.data / "f"):
+        assert s.release()["scrub_pending"] is True
+        world.stack.kill("auditd")
+    eventually(lambda: [p for t in trash(world) for p in t.iterdir()] == [])   # gone, and its name kept
+    assert len(trash(world)) == 1 and s.release()["scrub_pending"] is True
+    world.stack.start("auditd")
+    eventually(lambda: trash(world) == [], timeout=60)
+    assert len(world.file_events(s, action="filesystem.scrubbed")) == 1
 
 
 def test_release_without_scrub_keeps_the_data_for_the_next(world):

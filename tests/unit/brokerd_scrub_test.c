@@ -139,8 +139,8 @@ START_TEST(volumes_are_made_found_and_discarded)
 	struct ocu_error err = {0};
 	struct store_volume v;
 	struct store *s = open_store();
-	char found[OCU_ID_MAX], trash[OCU_ID_MAX];
-	uint64_t count = 0;
+	char found[OCU_ID_MAX], trash[STORE_TRASH_MAX];
+	struct store_sweep w = {0};
 	ck_assert_int_eq(store_volume_open(s, FS, SES, &v, &err), 0);
 	ck_assert(!v.existed);
 	put_file(v.data, "kept", "x");
@@ -157,9 +157,118 @@ START_TEST(volumes_are_made_found_and_discarded)
 	ck_assert_int_eq(store_discard(s, FS, trash, &err), 0);
 	ck_assert_int_eq(store_find_session(s, SES, found), OCU_E_NOT_FOUND);
 	ck_assert_int_eq(store_discard(s, FS, trash, &err), OCU_E_NOT_FOUND);
-	ck_assert_int_eq(store_empty_trash(s, 0, &count, &err), 0);
-	ck_assert_uint_eq(count, 4); /* kept, data, staging, stamp */
+	ck_assert_int_eq(store_empty_trash(s, &w, &err), 0);
+	ck_assert_uint_eq(w.removed, 4); /* kept, data, staging, stamp */
 	store_close(s);
+}
+END_TEST
+
+struct told {
+	unsigned times;
+	int answer;
+	char filesystem_id[OCU_ID_MAX], session_id[OCU_ID_MAX];
+};
+
+static int tell(void *arg, const char *filesystem_id, const char *session_id, struct ocu_error *err)
+{
+	struct told *t = arg;
+	t->times++;
+	snprintf(t->filesystem_id, sizeof t->filesystem_id, "%s", filesystem_id);
+	snprintf(t->session_id, sizeof t->session_id, "%s", session_id);
+	return t->answer ? ocu_error_set(err, t->answer, "as told") : 0;
+}
+
+static void discard_with_files(struct store *s, int files, char trash[STORE_TRASH_MAX])
+{
+	struct ocu_error err = {0};
+	struct store_volume v;
+	char name[16];
+	ck_assert_int_eq(store_volume_open(s, FS, SES, &v, &err), 0);
+	for (int i = 0; i < files; i++) {
+		snprintf(name, sizeof name, "%d", i);
+		put_file(v.data, name, "x");
+	}
+	store_volume_close(&v);
+	ck_assert_int_eq(store_discard(s, FS, trash, &err), 0);
+}
+
+/* Not told at the deadline, not told twice, and not let go before it was told. */
+START_TEST(that_nothing_is_left_is_told_when_it_is_so)
+{
+	struct ocu_error err = {0};
+	struct told told = {0};
+	struct store *s = open_store();
+	char trash[STORE_TRASH_MAX], found[STORE_TRASH_MAX];
+	discard_with_files(s, 300, trash);
+	struct store_sweep w = {.deadline = 1, .gone = tell, .arg = &told};
+	ck_assert_int_eq(store_scrub(s, trash, &w, &err), OCU_E_TIMEOUT);
+	ck_assert_uint_gt(w.removed, 0);
+	ck_assert_uint_eq(told.times, 0);
+	store_close(s);
+	s = open_store(); /* another life: the name in the trash is all it knows */
+	ck_assert_int_eq(store_find_trash(s, SES, found), 0);
+	ck_assert_str_eq(found, trash);
+	w.deadline = 0;
+	told.answer = OCU_E_AUDIT;
+	ck_assert_int_eq(store_empty_trash(s, &w, &err), OCU_E_AUDIT);
+	ck_assert_uint_eq(w.removed, 303);
+	ck_assert_int_eq(store_find_trash(s, SES, found), 0);
+	told.answer = 0;
+	ck_assert_int_eq(store_empty_trash(s, &w, &err), 0);
+	ck_assert_uint_eq(told.times, 2);
+	ck_assert_str_eq(told.filesystem_id, FS);
+	ck_assert_str_eq(told.session_id, SES);
+	ck_assert_int_eq(store_find_trash(s, SES, found), OCU_E_NOT_FOUND);
+	ck_assert_int_eq(store_scrub(s, trash, &w, &err), 0); /* somebody else was first */
+	ck_assert_uint_eq(told.times, 2);
+	store_close(s);
+}
+END_TEST
+
+START_TEST(names_in_the_trash_that_say_nothing_are_removed_all_the_same)
+{
+	static const char *const names[] = {"01ARZ3NDEKTSV4RRFFQ69G5FAV", "left-by-a-crash", FS "..01ARZ",
+	                                    FS ".ses_x.1", "..."};
+	struct ocu_error err = {0};
+	struct told told = {0};
+	struct store *s = open_store();
+	int trash = openat(root, "trash", O_RDONLY | O_DIRECTORY);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char file[128];
+		ck_assert_int_eq(mkdirat(trash, names[i], 0700), 0);
+		snprintf(file, sizeof file, "%s/f", names[i]);
+		put_file(trash, file, "x");
+	}
+	struct store_sweep w = {.gone = tell, .arg = &told};
+	ck_assert_int_eq(store_empty_trash(s, &w, &err), 0);
+	ck_assert_uint_eq(w.removed, sizeof names / sizeof *names);
+	ck_assert_uint_eq(told.times, 1); /* a volume without a session is one */
+	ck_assert_str_eq(told.session_id, "");
+	close(trash);
+	store_close(s);
+}
+END_TEST
+
+static struct store *busy_store;
+
+static int scrub_beside(void *arg, const char *filesystem_id, const char *session_id, struct ocu_error *err)
+{
+	(void)filesystem_id;
+	(void)session_id;
+	struct store_sweep w = {.deadline = ocu_mono_ms() + 10};
+	ck_assert_int_eq(store_scrub(busy_store, arg, &w, err), OCU_E_TIMEOUT);
+	return 0;
+}
+
+START_TEST(who_removes_beside_another_waits_until_the_deadline_only)
+{
+	struct ocu_error err = {0};
+	char trash[STORE_TRASH_MAX];
+	busy_store = open_store();
+	discard_with_files(busy_store, 1, trash);
+	struct store_sweep w = {.gone = scrub_beside, .arg = trash};
+	ck_assert_int_eq(store_scrub(busy_store, trash, &w, &err), 0);
+	store_close(busy_store);
 }
 END_TEST
 
@@ -168,7 +277,7 @@ START_TEST(volume_ids_are_checked)
 	struct ocu_error err = {0};
 	struct store_volume v;
 	struct store *s = open_store();
-	char trash[OCU_ID_MAX];
+	char trash[STORE_TRASH_MAX];
 	ck_assert_int_eq(store_volume_open(s, "../outside", SES, &v, &err), OCU_E_PARAMS);
 	ck_assert_int_eq(store_volume_open(s, "trash", SES, &v, &err), OCU_E_PARAMS);
 	ck_assert_int_eq(store_discard(s, "trash", trash, &err), OCU_E_PARAMS);
@@ -199,6 +308,9 @@ int main(void)
 	tcase_add_test(c, counts_what_quota_charges);
 	tcase_add_test(c, what_is_too_deep_to_count_is_said);
 	tcase_add_test(c, volumes_are_made_found_and_discarded);
+	tcase_add_test(c, that_nothing_is_left_is_told_when_it_is_so);
+	tcase_add_test(c, names_in_the_trash_that_say_nothing_are_removed_all_the_same);
+	tcase_add_test(c, who_removes_beside_another_waits_until_the_deadline_only);
 	tcase_add_test(c, volume_ids_are_checked);
 	tcase_add_test(c, a_planted_link_is_no_volume);
 	suite_add_tcase(suite, c);

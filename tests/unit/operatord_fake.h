@@ -56,6 +56,8 @@ struct fake {
 	const char *instance;
 	char session_jwt[4096];
 	bool scrubbed, busy; /* busy: every sandbox is */
+	bool scrub_pending;  /* brokerd removes files for longer than it is asked */
+	bool ended_scrubbed; /* what session.ended said last */
 	struct fake_set sandboxes, mounts, edges;
 	uint64_t records;
 };
@@ -258,6 +260,9 @@ FAKE_HANDLER(append)
 			code = OCU_E_NO_SPACE;
 			break;
 		}
+		if (strcmp(action, "session.ended") == 0)
+			f->ended_scrubbed =
+			    json_is_true(json_object_get(json_object_get(ev, "unmapped"), "files_scrubbed"));
 		snprintf(line, sizeof line, "audit %s%s", action,
 		         strcmp(ocu_json_str(ev, "outcome", ""), "success") == 0 ? "" : "!");
 		fake_note_locked(f, line, ocu_json_str(ev, "session_id", ""));
@@ -379,6 +384,7 @@ FAKE_HANDLER(release)
 	                q->session_id))
 		return;
 	fake_change(f, &f->mounts, q->session_id, false);
+	reply.scrub_pending = f->scrub_pending;
 	ocu_rpc_reply(call, &reply.base);
 }
 

@@ -70,6 +70,21 @@ START_TEST(revoked_before_it_is_cut)
 }
 END_TEST
 
+/* shows: NFR-SEC-65 (in part) */
+START_TEST(files_that_are_still_being_removed_are_not_told_of_as_gone)
+{
+	for (int pending = 1; pending >= 0; pending--) {
+		snprintf(victim, sizeof victim, "%s", fx_session("alice", pending ? "h" : "i"));
+		fake_clear(&fx.fake);
+		fx.fake.scrub_pending = pending;
+		fx.fake.ended_scrubbed = pending;
+		ck_assert_msg(kill_session(&fx.c, victim, &one, &result, &err) == 0, "%s", err.text);
+		wait_ended(victim);
+		ck_assert_int_eq(fx.fake.ended_scrubbed, !pending);
+	}
+}
+END_TEST
+
 START_TEST(egress_and_sandbox_are_cut_in_parallel)
 {
 	make_victim();
@@ -285,6 +300,7 @@ END_TEST
 static void add(TCase *c)
 {
 	tcase_add_test(c, revoked_before_it_is_cut);
+	tcase_add_test(c, files_that_are_still_being_removed_are_not_told_of_as_gone);
 	tcase_add_test(c, egress_and_sandbox_are_cut_in_parallel);
 	tcase_add_test(c, no_audit_no_kill);
 	tcase_add_test(c, a_cut_that_fails_is_told_and_finished_later);
