@@ -115,9 +115,29 @@ int job_record(struct job *j)
 	return r;
 }
 
+/* 0, or answered: without the record nothing else is told. */
+static int record_failure(struct job *j, int code, int sys_errno)
+{
+	struct file_event e = event_of(j);
+	struct ocu_error err = {0};
+	e.outcome = OCU_OUTCOME_FAILURE;
+	e.reason = code;
+	e.sys_errno = sys_errno;
+	if (evidence_commit(j->broker->audit, &e, &err) == 0)
+		return 0;
+	meter_audit_refused();
+	err.code = OCU_E_AUDIT;
+	ocu_http_reply_error(j->req, &err);
+	return OCU_E_AUDIT;
+}
+
 void job_refuse(struct job *j, struct ocu_error *err)
 {
-	report(j, outcome_of(err->code), err->code, 0);
+	enum ocu_outcome outcome = outcome_of(err->code);
+	if (outcome == OCU_OUTCOME_DENIED)
+		report(j, outcome, err->code, 0);
+	else if (record_failure(j, err->code, 0) < 0)
+		return;
 	ocu_http_reply_error(j->req, err);
 }
 
@@ -129,13 +149,14 @@ void job_failed(struct job *j, int sys_errno)
 		return;
 	}
 	struct ocu_error err = {.code = code};
-	report(j, OCU_OUTCOME_FAILURE, code, sys_errno);
-	ocu_http_reply_error(j->req, &err);
+	if (record_failure(j, code, sys_errno) == 0)
+		ocu_http_reply_error(j->req, &err);
 }
 
 void job_status(struct job *j, int status, int code, const char *text)
 {
-	report(j, OCU_OUTCOME_FAILURE, code, 0);
+	if (record_failure(j, code, 0) < 0)
+		return;
 	ocu_http_reply_json(j->req, status,
 	                    json_pack("{s:{s:s, s:s, s:s}}", "error", "code", ocu_err_reason(code), "message",
 	                              text, "correlation_id", ocu_http_trace(j->req)));
@@ -169,7 +190,9 @@ int job_bytes(struct job *j, uint64_t bytes)
 static void do_job(struct job *j)
 {
 	struct ocu_error err = {0};
-	if (job_allowed(j, &err) < 0)
+	if (j->refused.code)
+		job_refuse(j, &j->refused);
+	else if (job_allowed(j, &err) < 0)
 		job_refuse(j, &err);
 	else
 		j->run(j);
@@ -237,8 +260,17 @@ static int admit(struct ocu_http_req *r, void *arg, struct ocu_error *err)
 	    .north = n, .broker = n->o.broker, .req = r, .op = gate_op(r), .bytes = BYTES_UNKNOWN};
 	ocu_http_set_user(r, j, job_free);
 	int e = gate_decide(&n->gate, j, err);
-	if (e < 0)
-		report(j, outcome_of(e), e, 0);
+	if (e == 0)
+		return 0;
+	/* A failure is to be recorded before it is told, for which this thread, which serves many, cannot
+	 * wait: a worker does. Not of an upload: its body is not to be taken in meanwhile; that answer
+	 * depends on what the caller has, not on what is in it. Nor of what no rate was taken for: that one
+	 * depends on the token and the denylist alone. */
+	if (outcome_of(e) == OCU_OUTCOME_FAILURE && j->counted && j->op != FILE_OP_PUT) {
+		j->refused = *err;
+		return 0;
+	}
+	report(j, outcome_of(e), e, 0);
 	return e;
 }
 

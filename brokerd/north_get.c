@@ -77,7 +77,8 @@ static void send_file(struct job *j, int fd, const struct stat *st, const char *
 	ssize_t n = pread(fd, sample, sizeof sample, 0);
 	const char *type = magic_type(sample, n > 0 ? (size_t)n : 0);
 	j->bytes = j->op == FILE_OP_HEAD ? 0 : (int64_t)len;
-	if (job_bytes(j, (uint64_t)j->bytes) < 0 || job_record(j) < 0) {
+	/* In this order: that the rate is spent is told of files that are there only. */
+	if (job_record(j) < 0 || job_bytes(j, (uint64_t)j->bytes) < 0) {
 		close(fd);
 		return;
 	}

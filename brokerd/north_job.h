@@ -13,11 +13,11 @@
 #include "brokerd/north_turns.h"
 #include "brokerd/path.h"
 #include "brokerd/volume.h"
+#include "libocu/err.h"
 
 struct broker;
 struct north;
 struct ocu_http_req;
-struct ocu_error;
 
 #define TOKEN_ID_MAX 128
 
@@ -37,6 +37,7 @@ struct job {
 	char handle[PATH_HANDLE_MAX];  /* the same as evidence text */
 	int64_t bytes;                 /* for the event; BYTES_UNKNOWN */
 	int denied;                    /* what job_allowed() said last, when it was no */
+	struct ocu_error refused;      /* at admission, and still to be answered; code 0: it was not */
 	LIST_ENTRY(job) sent;          /* see north_sending.h */
 	bool sending;
 };
@@ -49,7 +50,13 @@ int job_allowed(struct job *j, struct ocu_error *err);
 int job_record(struct job *j);
 /* The same for who has something to take back first: on failure the answer is still to be given, with err. */
 int job_commit(struct job *j, struct ocu_error *err);
-/* Answers with an error and records it: denied when it was a decision, failed otherwise. */
+/* These answer with an error. What is there and what is not is an answer too: one that failed is recorded
+ * first, and without the record the answer is that. One that was denied is not: who can be refused at will
+ * must not be able to fill the trail, so of those only some have an event (ocu_audit_refused), and it is
+ * nobody's to wait for. Such an answer depends on the caller and the hour alone, or comes after the record of
+ * what was asked.
+ *
+ * Denied when it was a decision, failed otherwise. */
 void job_refuse(struct job *j, struct ocu_error *err);
 /* The same for a failed system call. */
 void job_failed(struct job *j, int sys_errno);

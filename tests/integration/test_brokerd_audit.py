@@ -1,5 +1,6 @@
 """brokerd's evidence: every operation on either face is in the trail before it is done, and without the trail nothing is."""
 # shows: NFR-SEC-79, NFR-SEC-72, NFR-REL-12, NFR-MAINT-AUDIT-SCHEMA (in part), NFR-SEC-73
+import concurrent.futures
 import json
 import os
 import signal
@@ -154,6 +155,14 @@ while True:
     assert not (s.data / "dir").exists() and (s.data / "w0/w0-0").exists()
     for status, _, body in (s.put("north", b"x"), s.get("w0/w0-0"), s.delete("w0/w0-0"), s.request("GET")):
         assert status == 503 and json.loads(body)["error"]["code"] == "audit_unavailable"
+    # Nor is anybody told what is there and what is not.
+    etag = {"If-Match": '"other"'}
+    asked = (lambda: s.get("none"), lambda: s.get("w0/w0-0", headers=etag), lambda: s.get("w0"), lambda: s.get("w0/../w1"),
+             lambda: s.get("w0/w0-0", headers={"Range": "bytes=1-"}), lambda: s.request("HEAD", "none"),
+             lambda: s.put("none", b"x", headers=etag), lambda: s.get("none", token=world.token("mallory")))
+    with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
+        for status, _, body in pool.map(lambda ask: ask(), asked):
+            assert status == 503 and (not body or json.loads(body)["error"]["code"] == "audit_unavailable")
     assert not (s.data / "north").exists() and (s.data / "w0/w0-0").exists()
     assert list((s.data.parent / "staging").iterdir()) == []
     assert world.http("/readyz")[0] == 503
@@ -167,6 +176,26 @@ while True:
     assert there - acknowledged <= recorded
     assert world.metric("ocu_brokerd_audit_refused_total") >= 8
     subprocess.run([files_world.program("occ"), "--deployment", world.stack.etc, "audit", "verify"], check=True, capture_output=True)
+    s.close()
+    s.release()
+
+
+def test_what_failed_is_recorded_before_it_is_told(world):
+    s = Session(world)
+    s.put("f", b"x")
+    other = {"If-Match": '"other"'}
+    for what, action, code in ((lambda: s.get("none"), "file.get", "not_found"),
+                               (lambda: s.get("f", headers=other), "file.get", "wrong_state"),
+                               (lambda: s.get("f", headers={"Range": "bytes=1-"}), "file.get", "invalid_params"),
+                               (lambda: s.put("f", b"y", headers=other), "file.put", "wrong_state"),
+                               (lambda: s.delete("none"), "file.delete", "not_found"),
+                               (lambda: s.get("/f"), "file.get", "invalid_params")):
+        trace = what()[1]["X-Correlation-Id"]
+        last = world.events(action=action, trace_id=trace)[-1]   # at once: nothing is waited for
+        assert (last["outcome"], last["status_code"]) == ("failure", code)
+    strange = s.get("f", token=world.token("mallory"))
+    assert strange[0] == 404
+    assert world.events(trace_id=strange[1]["X-Correlation-Id"])[0]["actor_id"] == "mallory"
     s.close()
     s.release()
 
