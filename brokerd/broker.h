@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "brokerd/handle.h"
+#include "brokerd/fds.h"
 #include "libocu/id.h"
 
 struct ocu_audit;
@@ -19,7 +19,7 @@ struct store;
 
 /* Ceilings of one session and times, from the configuration. */
 struct limits {
-	unsigned open_files, open_dirs, nodes, folder_fds;
+	unsigned open_files, open_dirs, nodes;
 	double entry_timeout, negative_timeout; /* seconds */
 };
 

@@ -42,7 +42,8 @@ static const struct ocu_conf_opt options[] = {
      "Bytes a second of one caller at the files API, both directions"},
     {"north_workers", OCU_CONF_INT, "4", 1, 64, NULL,
      "Threads doing the files API's work, at most half of them for one caller"},
-    {"north_connections", OCU_CONF_INT, "512", 1, 65536, NULL, "Open connections of the files API"},
+    {"north_connections", OCU_CONF_INT, "512", 1, 65536, NULL,
+     "Open connections of the files API; at most an eighth of the descriptors the process may have"},
     {"north_connections_per_address", OCU_CONF_INT, "256", 0, 65536, NULL,
      "The same from one address; 0 = no bound of their own, for callers behind one proxy"},
     {"workers", OCU_CONF_INT, "0", 0, 64, NULL,
@@ -53,14 +54,16 @@ static const struct ocu_conf_opt options[] = {
      "Operations with an audit record a second of one session, a minute's worth of which may come at once; "
      "more wait. "
      "0: as many as come"},
-    {"open_files", OCU_CONF_INT, "1024", 16, 65536, NULL, "Files one session may have open"},
+    {"open_files", OCU_CONF_INT, "1024", 16, 65536, NULL,
+     "Files one session may have open; at most half of the descriptors that are not kept for others"},
     {"open_folders", OCU_CONF_INT, "256", 4, 65536, NULL, "Folders one session may be reading"},
     {"known_names", OCU_CONF_INT, "262144", 1024, 16777216, NULL,
      "Names one session's kernel may hold at a time"},
     {"entry_timeout", OCU_CONF_DURATION, "5s", 1, 60 * SECOND, NULL,
      "How long the guest's kernel trusts what it knows of a name; the files API tells it of changes at once"},
     {"sessions_max", OCU_CONF_INT, "900", 1, 900, NULL,
-     "File systems registered at once (libfuse bounds mounts by 1000)"},
+     "File systems registered at once (libfuse bounds mounts by 1000); fewer where there are few "
+     "descriptors"},
     {"abandoned_after", OCU_CONF_DURATION, "24h", SECOND, 7 * DAY, NULL,
      "A volume on disk that no session has been registered for this long is removed"},
     {0},

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "brokerd/fds.h"
+
 #define SLOTS_FIRST 32
 
-int handles_init(struct handles *t, unsigned files_max, unsigned dirs_max, struct fd_budget *budget)
+int handles_init(struct handles *t, unsigned files_max, unsigned dirs_max, struct fd_share *fds)
 {
-	*t = (struct handles){
-	    .files_max = files_max, .dirs_max = dirs_max, .budget = budget, .size = SLOTS_FIRST};
+	*t = (struct handles){.files_max = files_max, .dirs_max = dirs_max, .fds = fds, .size = SLOTS_FIRST};
 	t->slot = calloc(t->size, sizeof *t->slot);
 	t->generation = calloc(t->size, sizeof *t->generation);
 	if (!t->slot || !t->generation) {
@@ -27,19 +28,6 @@ void handles_done(struct handles *t)
 	free(t->slot);
 	free(t->generation);
 	pthread_mutex_destroy(&t->lock);
-}
-
-static bool budget_take(struct fd_budget *b)
-{
-	if (atomic_fetch_sub(&b->left, 1) > 0)
-		return true;
-	atomic_fetch_add(&b->left, 1);
-	return false;
-}
-
-static void budget_give(struct fd_budget *b)
-{
-	atomic_fetch_add(&b->left, 1);
 }
 
 /* A free slot, or -ENOMEM; the ceilings bound how far this grows. */
@@ -91,20 +79,21 @@ static int place(struct handles *t, struct handle *h)
 int handle_open(struct handles *t, enum handle_kind kind, int fd, struct node *node, uint64_t *ret_number,
                 struct handle **ret_handle)
 {
-	if (!budget_take(t->budget))
-		return -ENFILE;
+	int r = fds_take(t->fds);
+	if (r < 0)
+		return r;
 	struct handle *h = calloc(1, sizeof *h);
 	if (!h) {
-		budget_give(t->budget);
+		fds_give(t->fds);
 		return -ENOMEM;
 	}
 	*h = (struct handle){.kind = kind, .fd = fd, .node = node, .refs = ret_handle ? 2 : 1};
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_mutex_lock(&t->lock);
-	int r = place(t, h);
+	r = place(t, h);
 	pthread_mutex_unlock(&t->lock);
 	if (r < 0) {
-		budget_give(t->budget);
+		fds_give(t->fds);
 		pthread_mutex_destroy(&h->lock);
 		free(h);
 		return r;
@@ -142,7 +131,7 @@ void handle_put(struct handles *t, struct handle *h)
 	if (!last)
 		return;
 	close(h->fd);
-	budget_give(t->budget);
+	fds_give(t->fds);
 	pthread_mutex_destroy(&h->lock);
 	free(h->entries);
 	free(h);

@@ -1,7 +1,7 @@
 /*
  * handle: what a guest has open. The kernel holds a number, never a pointer: a slot and its generation, so
- * that a number it does not hold, or holds no more, finds nothing. Bounded per session (files and folders
- * apart) and for the whole daemon, whose descriptors every session shares.
+ * that a number it does not hold, or holds no more, finds nothing. Bounded per session: files and folders
+ * apart, and in the session's share of the daemon's descriptors.
  */
 #ifndef BROKERD_HANDLE_H
 #define BROKERD_HANDLE_H
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fd_share;
 struct node;
 
 enum handle_kind { HANDLE_FILE, HANDLE_DIR };
@@ -31,21 +32,16 @@ struct handle {
 	unsigned refs;
 };
 
-/* Descriptors of the whole daemon that sessions may use. */
-struct fd_budget {
-	_Atomic long left;
-};
-
 struct handles {
 	pthread_mutex_t lock;
 	struct handle **slot;
 	uint32_t *generation;
 	uint32_t size, free_hint;
 	unsigned files, files_max, dirs, dirs_max;
-	struct fd_budget *budget;
+	struct fd_share *fds;
 };
 
-int handles_init(struct handles *t, unsigned files_max, unsigned dirs_max, struct fd_budget *budget);
+int handles_init(struct handles *t, unsigned files_max, unsigned dirs_max, struct fd_share *fds);
 void handles_done(struct handles *t); /* every handle must be closed */
 
 /* Takes fd and the caller's reference of node: 0 with the number for the kernel and, unless NULL, a reference

@@ -25,6 +25,7 @@
 #include "brokerd/meter.h"
 #include "brokerd/mount.h"
 #include "brokerd/north.h"
+#include "brokerd/path.h"
 #include "brokerd/pool.h"
 #include "brokerd/reaper.h"
 #include "brokerd/registry.h"
@@ -42,9 +43,9 @@
 
 #define DRAIN_MS       2000
 #define RPC_WORKERS    8
-#define NORTH_INFLIGHT 32   /* requests of one caller under way */
-#define FOLDER_FDS     128  /* folder descriptors kept for one session */
-#define FDS_RESERVED   512L /* for everything that is not a session's */
+#define NORTH_INFLIGHT 32  /* requests of one caller under way */
+#define OWN_FDS        256 /* listeners, their half-open handshakes, peers */
+#define THREAD_FDS     8   /* of an operation under way */
 #define CONNECT_PORTS  4
 
 struct brokerd {
@@ -52,15 +53,27 @@ struct brokerd {
 	struct conf_names names;
 	struct broker b;
 	int handover_fd;
+	unsigned connections; /* of the files API */
 	struct ocu_rpc_server *rpc;
 	struct handover *handover;
 	struct north *north;
 	struct reaper *reaper;
 };
 
-/* As many descriptors as the host allows without asking for more. */
-static void take_descriptors(struct broker *b)
+static unsigned worker_count(const struct ocu_conf *c)
 {
+	unsigned workers = (unsigned)ocu_conf_int(c, "workers");
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	return workers ? workers : cpus > 14 ? 32 : 4 + 2 * (unsigned)(cpus > 0 ? cpus : 1);
+}
+
+/* As many descriptors as the host allows without asking for more. What no session may take: the daemon's own,
+ * those of the files API's connections (one each, and one of the file that is sent or comes in), of the
+ * threads, and of the deepest tree that is counted. Where there are few, the files API has fewer connections,
+ * and the rest is for sessions by half. */
+static void take_descriptors(struct brokerd *a)
+{
+	const struct ocu_conf *c = a->d.conf;
 	struct rlimit r;
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		r.rlim_cur = 1024;
@@ -70,7 +83,15 @@ static void take_descriptors(struct broker *b)
 			getrlimit(RLIMIT_NOFILE, &r);
 	}
 	long n = r.rlim_cur > 1 << 20 ? 1 << 20 : (long)r.rlim_cur;
-	atomic_store(&b->fds.left, n > 2 * FDS_RESERVED ? n - FDS_RESERVED : n / 2);
+	long connections = ocu_conf_int(c, "north_connections");
+	if (connections > n / 8) {
+		connections = n / 8;
+		ocu_log(OCU_LOG_WARN, "descriptors.few", NULL, "fewer", "north_connections", NULL);
+	}
+	long threads = worker_count(c) + RPC_WORKERS + ocu_conf_int(c, "north_workers");
+	long own = OWN_FDS + PATH_DEPTH_MAX + 2 * connections + THREAD_FDS * threads;
+	a->connections = (unsigned)connections;
+	fds_init(&a->b.fds, n - (own < n / 2 ? own : n / 2), (unsigned)ocu_conf_int(c, "sessions_max"));
 }
 
 static int make_places(struct brokerd *a, struct ocu_error *err)
@@ -93,7 +114,7 @@ static int make_places(struct brokerd *a, struct ocu_error *err)
 	a->handover_fd = handover_listen(a->names.handover_socket, uid, err);
 	pthread_mutex_init(&a->b.coming, NULL);
 	a->b.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	take_descriptors(&a->b);
+	take_descriptors(a);
 	return a->handover_fd < 0 ? a->handover_fd : 0;
 }
 
@@ -140,16 +161,12 @@ static int open_engine(struct brokerd *a, struct ocu_error *err)
 {
 	const struct ocu_conf *c = a->d.conf;
 	struct broker *b = &a->b;
-	unsigned workers = (unsigned)ocu_conf_int(c, "workers");
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	if (workers == 0)
-		workers = cpus > 14 ? 32 : 4 + 2 * (unsigned)(cpus > 0 ? cpus : 1);
+	unsigned workers = worker_count(c);
 	double entry = (double)ocu_conf_ms(c, "entry_timeout") / 1000;
 	b->limits = (struct limits){
 	    .open_files = (unsigned)ocu_conf_int(c, "open_files"),
 	    .open_dirs = (unsigned)ocu_conf_int(c, "open_folders"),
 	    .nodes = (unsigned)ocu_conf_int(c, "known_names"),
-	    .folder_fds = FOLDER_FDS,
 	    .entry_timeout = entry,
 	    .negative_timeout = entry < 1 ? entry : 1,
 	};
@@ -200,7 +217,7 @@ static int start_north(struct brokerd *a, struct ocu_error *err)
 	             .inflight = NORTH_INFLIGHT},
 	    .upload_max = (size_t)ocu_conf_int(c, "upload_max"),
 	    .workers = (unsigned)ocu_conf_int(c, "north_workers"),
-	    .connections = (unsigned)ocu_conf_int(c, "north_connections"),
+	    .connections = a->connections,
 	    .connections_per_address = (unsigned)ocu_conf_int(c, "north_connections_per_address"),
 	};
 	return *o.listen ? north_start(&a->north, &o, err) : 0;

@@ -197,16 +197,17 @@ static struct mount *make(struct broker *b, struct volume *v, uid_t uid)
 	struct mount *m = calloc(1, sizeof *m);
 	if (!m)
 		return NULL;
-	if (nodes_init(&m->nodes, v->disk.data, l->nodes, l->folder_fds, l->open_files) < 0) {
+	if (nodes_init(&m->nodes, v->disk.data, l->nodes, fds_folders(&b->fds), l->open_files) < 0) {
 		free(m);
 		return NULL;
 	}
-	if (handles_init(&m->handles, l->open_files, l->open_dirs, &b->fds) < 0) {
+	if (handles_init(&m->handles, l->open_files, l->open_dirs, &v->fds) < 0) {
 		nodes_done(&m->nodes);
 		free(m);
 		return NULL;
 	}
 	content_init(&m->content, &v->quota);
+	m->nodes.fds = &v->fds;
 	m->nodes.freed = node_freed;
 	m->nodes.freed_arg = &m->content;
 	m->broker = b;

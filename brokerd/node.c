@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "brokerd/fds.h"
 #include "brokerd/path.h"
 #include "brokerd/siphash.h"
 
@@ -97,19 +98,34 @@ static struct node *find_name(struct nodes *t, const struct node *parent, const 
 	return n;
 }
 
+static bool take_pin(struct nodes *t)
+{
+	if (t->pins >= t->pins_max || (t->fds && fds_take(t->fds) < 0))
+		return false;
+	t->pins++;
+	return true;
+}
+
+static void drop_pin(struct nodes *t)
+{
+	t->pins--;
+	if (t->fds)
+		fds_give(t->fds);
+}
+
 static void drop_fd(struct nodes *t, struct node *n)
 {
 	if (n->fd < 0 || n == t->root)
 		return;
+	close(n->fd);
+	n->fd = -1;
 	if (n->pinned) {
-		t->pins--;
+		drop_pin(t);
 	} else {
 		t->cached--;
 		if (n->fd_users == 0)
 			TAILQ_REMOVE(&t->lru, n, lru);
 	}
-	close(n->fd);
-	n->fd = -1;
 	n->pinned = false;
 }
 
@@ -202,6 +218,8 @@ void nodes_done(struct nodes *t)
 			next = n->next_id;
 			if (n->fd >= 0 && n != t->root)
 				close(n->fd);
+			if (n->pinned)
+				drop_pin(t);
 			free_node(t, n);
 		}
 	}
@@ -315,10 +333,9 @@ void node_unlink(struct nodes *t, struct node *n, int pin)
 {
 	pthread_mutex_lock(&t->lock);
 	remove_name(t, n);
-	if (n->fd < 0 && pin >= 0 && n->lookups > 0 && t->pins < t->pins_max) {
+	if (n->fd < 0 && pin >= 0 && n->lookups > 0 && take_pin(t)) {
 		n->fd = pin;
 		n->pinned = true;
-		t->pins++;
 		pin = -1;
 	}
 	pthread_mutex_unlock(&t->lock);

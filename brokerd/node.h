@@ -19,6 +19,8 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+struct fd_share;
+
 #define NODE_ROOT 1u /* FUSE_ROOT_ID */
 
 struct node {
@@ -57,6 +59,8 @@ struct nodes {
 	struct node_lru lru; /* folders with a descriptor nobody is using, least recent first */
 	unsigned cached, cached_max;
 	unsigned pins, pins_max;
+	struct fd_share
+	    *fds; /* pins are taken out of it, the cache was paid for; NULL: they are not counted */
 	/* Called with every node that goes, when nobody can reach it any more; may be NULL. */
 	void (*freed)(struct node *n, void *arg);
 	void *freed_arg;

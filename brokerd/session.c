@@ -57,7 +57,7 @@ static int make_volume(struct broker *b, const struct volume_id *id, struct ocu_
 	pthread_mutex_lock(&b->coming);
 	int r = registry_room(b->registry, id, err);
 	if (r == 0)
-		r = volume_new(&v, b->store, id, err);
+		r = volume_new(&v, b->store, id, &b->fds, err);
 	if (r == 0)
 		r = registry_add(b->registry, v, err);
 	pthread_mutex_unlock(&b->coming);

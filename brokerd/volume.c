@@ -45,7 +45,8 @@ static void init_locks(struct volume *v)
 	pthread_rwlockattr_destroy(&writers_first);
 }
 
-int volume_new(struct volume **ret, struct store *s, const struct volume_id *id, struct ocu_error *err)
+int volume_new(struct volume **ret, struct store *s, const struct volume_id *id, struct fd_budget *fds,
+               struct ocu_error *err)
 {
 	struct volume *v = calloc(1, sizeof *v);
 	if (!v)
@@ -59,6 +60,8 @@ int volume_new(struct volume **ret, struct store *s, const struct volume_id *id,
 		r = copy_text(v->filesystem_id, sizeof v->filesystem_id, id->filesystem_id, err);
 	if (r == 0)
 		r = copy_text(v->caller, sizeof v->caller, id->caller, err);
+	if (r == 0 && fds_join(&v->fds, fds) < 0)
+		r = ocu_error_set(err, OCU_E_QUOTA, "no descriptors for another session");
 	if (r == 0)
 		r = store_volume_open(s, id->filesystem_id, id->session_id, &v->disk, err);
 	if (r < 0) {
@@ -82,6 +85,7 @@ void volume_unref(struct volume *v)
 	if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
 		return;
 	store_volume_close(&v->disk);
+	fds_leave(&v->fds);
 	pthread_rwlock_destroy(&v->tree);
 	pthread_mutex_destroy(&v->lock);
 	pthread_cond_destroy(&v->left);

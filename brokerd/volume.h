@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "brokerd/fds.h"
 #include "brokerd/quota.h"
 #include "brokerd/store.h"
 #include "libocu/id.h"
@@ -37,6 +38,7 @@ struct volume {
 	char caller[VOLUME_CALLER_MAX];
 	struct store_volume disk;
 	struct quota quota;
+	struct fd_share fds;
 	/* Names and file system in step: shared to resolve a name, exclusive to rename or remove one. */
 	pthread_rwlock_t tree;
 	atomic_uint refs;
@@ -48,8 +50,10 @@ struct volume {
 	unsigned north;      /* operations of the north face under way */
 };
 
-/* Opens or makes the data on disk; what is there already is counted. */
-int volume_new(struct volume **ret, struct store *s, const struct volume_id *id, struct ocu_error *err);
+/* Opens or makes the data on disk; what is there already is counted. OCU_E_QUOTA when there are no
+ * descriptors for another one. */
+int volume_new(struct volume **ret, struct store *s, const struct volume_id *id, struct fd_budget *fds,
+               struct ocu_error *err);
 struct volume *volume_ref(struct volume *v);
 void volume_unref(struct volume *v); /* NULL is fine */
 /* Whether a repeated Register asks for the same thing. */

@@ -2,7 +2,9 @@
 # shows: NFR-SEC-53, NFR-SEC-73, NFR-SEC-78, NFR-COST-06 (in part)
 import concurrent.futures
 import contextlib
+import errno
 import json
+import os
 import socket
 
 import files_world
@@ -53,6 +55,39 @@ def test_one_address_does_not_take_every_connection():
             with contextlib.suppress(OSError):   # until the last of them is noticed to be gone
                 return s.list()[0] == 200
         eventually(served)
+
+
+def test_nobody_takes_the_descriptors_of_others():
+    """Few descriptors; a guest that holds all it can, with names and without, and connections beside it."""
+    limit = 600
+    with files_world.World(nofile=limit) as w, contextlib.ExitStack() as held:
+        greedy, other = Session(w), Session(w, caller="bob")
+        # As often as it takes for every descriptor that the file without a name costs.
+        for i in range(limit):
+            try:
+                held.callback(os.close, os.open(greedy.dir / f"f{i}", os.O_CREAT | os.O_RDWR))
+            except OSError as e:
+                assert e.errno in (errno.EMFILE, errno.ENFILE) and i > 40
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(greedy.dir / f"f{i}")
+        else:
+            raise AssertionError("nothing bounds what it holds")
+        for _ in range(100):
+            held.enter_context(socket.create_connection(("127.0.0.1", 8443), source_address=("127.0.0.2", 0)))
+
+        def works(s):
+            for i in range(10):
+                held.callback(os.close, os.open(s.dir / f"f{i}", os.O_CREAT | os.O_RDWR))
+            os.mkdir(s.dir / "d")
+            assert sorted(os.listdir(s.dir)) == sorted(["d"] + [f"f{i}" for i in range(10)])
+        works(other)
+        works(Session(w))   # and another can come
+        assert len(os.listdir(f"/proc/{w.stack.proc['brokerd'].pid}/fd")) < limit - 100
+        ends = next(r for r in (w.call("mount.Register", session_id="ses_" + files_world.ulid(), caller="eve",
+                                       filesystem_id="fs_" + files_world.ulid(), quota_bytes=1 << 20, quota_files=10)
+                                for _ in range(limit)) if "error" in r)
+        assert ends["error"]["reason"] == "quota_exceeded"   # not in the middle of somebody's work
 
 
 def test_one_caller_does_not_take_every_worker():

@@ -158,8 +158,10 @@ class Session:
 
 
 class World:
-    def __init__(self, **config):
+    def __init__(self, nofile=None, **config):
         self.stack = stacks.Stack({"brokerd": config})
+        if nofile:
+            self.stack.nofile["brokerd"] = nofile
         self.sessions, self.tokens = [], {}
         self.volumes = self.stack.dir / "state/brokerd/volume"
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import select
 import shutil
 import signal
@@ -37,6 +38,7 @@ class Stack:
         for daemon, values in (config or {}).items():
             self.config.setdefault(daemon, {}).update(values)
         self.caller = caller
+        self.nofile = {}   # daemon: descriptors it may have, at most
         self.proc = {}
         self.etc = self.dir / "etc"
         run([program("occ"), "init", "--dir", self.etc, "--state", self.dir / "state", "--run", self.dir / "run",
@@ -68,6 +70,10 @@ class Stack:
             return c.getresponse().status == 200
         return False
 
+    def limit_of(self, daemon):
+        n = self.nofile.get(daemon)
+        return n and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n)))
+
     def start_one(self, daemon, timeout=60):
         assert daemon not in self.proc or self.proc[daemon].poll() is not None, f"{daemon} runs already"
         r, w = os.pipe()
@@ -75,7 +81,7 @@ class Stack:
             self.proc[daemon] = subprocess.Popen(
                 [program(f"ocu-{daemon}"), "--config", self.etc / f"{daemon}.yaml", "--ready-fd", str(w)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[w], env=self.env_of(daemon),
-                start_new_session=True)
+                start_new_session=True, preexec_fn=self.limit_of(daemon))
         os.close(w)
         ready, _, _ = select.select([r], [], [], timeout)
         said = os.read(r, 1) if ready else b""

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "brokerd/handle.h"
+#include "brokerd/fds.h"
 #include "brokerd/node.h"
 #include "brokerd/path.h"
 #include "tests/unit/brokerd_fixture.h"
@@ -231,6 +232,14 @@ END_TEST
 
 static struct handles h;
 static struct fd_budget budget;
+static struct fd_share share;
+
+/* A session that may keep so many open: nothing for certain but what it does not use here, and a pot. */
+static void join(long most)
+{
+	fds_init(&budget, 64 + 2 * most, 1);
+	ck_assert_int_eq(fds_join(&share, &budget), 0);
+}
 
 static uint64_t open_one(enum handle_kind kind, int want)
 {
@@ -245,8 +254,9 @@ static uint64_t open_one(enum handle_kind kind, int want)
 
 START_TEST(handles_are_numbers_with_a_generation)
 {
-	atomic_store(&budget.left, 1000);
-	ck_assert_int_eq(handles_init(&h, 100, 2, &budget), 0);
+	join(1000);
+	long used = share.used;
+	ck_assert_int_eq(handles_init(&h, 100, 2, &share), 0);
 	uint64_t a = open_one(HANDLE_FILE, 0);
 	struct handle *got = handle_get(&h, HANDLE_FILE, a);
 	ck_assert_ptr_nonnull(got);
@@ -267,30 +277,93 @@ START_TEST(handles_are_numbers_with_a_generation)
 	ck_assert_ptr_null(handle_get(&h, HANDLE_FILE, a));
 	handle_put(&h, handle_close_any(&h));
 	ck_assert_ptr_null(handle_close_any(&h));
-	ck_assert_int_eq(atomic_load(&budget.left), 1000);
+	ck_assert_int_eq(share.used, used);
 	handles_done(&h);
 }
 END_TEST
 
 START_TEST(handles_are_bounded_by_session_and_daemon)
 {
-	atomic_store(&budget.left, 60);
-	ck_assert_int_eq(handles_init(&h, 50, 2, &budget), 0);
+	join(1000);
+	long used = share.used;
+	ck_assert_int_eq(handles_init(&h, 50, 2, &share), 0);
 	for (int i = 0; i < 50; i++)
 		open_one(HANDLE_FILE, 0);
 	open_one(HANDLE_FILE, -EMFILE);
 	open_one(HANDLE_DIR, 0);
 	open_one(HANDLE_DIR, 0);
 	open_one(HANDLE_DIR, -EMFILE);
-	atomic_store(&budget.left, 0);
+	ck_assert_int_eq(share.used, used + 52);
 	handle_put(&h, handle_close_any(&h));
-	ck_assert_int_eq(atomic_load(&budget.left), 1);
+	ck_assert_int_eq(share.used, used + 51);
 	ck_assert_uint_eq(handles_files(&h), 49);
-	atomic_store(&budget.left, 0);
+	share.used += budget.floor;
+	budget.pot = 0;
 	open_one(HANDLE_FILE, -ENFILE);
+	share.used -= budget.floor;
 	for (struct handle *x; (x = handle_close_any(&h));)
 		handle_put(&h, x);
+	ck_assert_int_eq(share.used, used);
 	handles_done(&h);
+}
+END_TEST
+
+/* Whatever one session takes, those that are there have their own and another can come. */
+START_TEST(a_session_takes_no_other_ones_descriptors)
+{
+	struct fd_share greedy = {0}, second = {0}, other = {0}, late = {0};
+	unsigned most = 0;
+	fds_init(&budget, 300, 900); /* 4 places with 32 each, and 172 for all */
+	ck_assert_int_eq(fds_join(&greedy, &budget), 0);
+	ck_assert_int_eq(fds_join(&second, &budget), 0);
+	ck_assert_int_eq(fds_join(&other, &budget), 0);
+	while (fds_take(&greedy) == 0)
+		most++;
+	ck_assert_int_eq(fds_take(&greedy), -EMFILE);
+	ck_assert_int_eq(greedy.used, 32 + 86);
+	while (fds_take(&second) == 0)
+		;
+	ck_assert_int_eq(second.used, 32 + 86);
+	ck_assert_int_eq(budget.pot, 0);
+	ck_assert_int_eq(fds_join(&late, &budget), 0);
+	for (int i = 0; i < 13; i++) {
+		ck_assert_int_eq(fds_take(&other), 0);
+		ck_assert_int_eq(fds_take(&late), 0);
+	}
+	ck_assert_int_eq(fds_take(&other), -ENFILE);
+	ck_assert_int_eq(fds_join(&share, &budget), -ENFILE);
+	fds_give(&greedy);
+	ck_assert_int_eq(fds_take(&other), 0);
+	for (unsigned i = 1; i < most; i++)
+		fds_give(&greedy);
+	ck_assert_int_eq(budget.pot, 85);
+	fds_leave(&greedy);
+	fds_leave(&greedy); /* has none */
+	ck_assert_int_eq(budget.places, 1);
+}
+END_TEST
+
+START_TEST(pins_come_out_of_the_same_share)
+{
+	struct stat st = {.st_ino = 1, .st_mode = S_IFREG};
+	struct node *n[3];
+	fds_init(&budget, 64, 1); /* one place of 32, and 32 beside it of which it gets 16 */
+	ck_assert_int_eq(fds_join(&share, &budget), 0);
+	t.fds = &share;
+	struct node *top = node_get(&t, NODE_ROOT);
+	share.used = budget.floor + budget.half_pot - 2;
+	for (int i = 0; i < 3; i++) {
+		char name[2] = {(char)('a' + i)};
+		st.st_ino++;
+		ck_assert_int_eq(node_intern(&t, top, name, &st, &n[i]), 0);
+		node_looked_up(&t, n[i]);
+		node_unlink(&t, n[i], open("/dev/null", O_PATH));
+	}
+	ck_assert_uint_eq(t.pins, 2);
+	ck_assert_int_eq(node_pin_dup(&t, n[2]), -ESTALE);
+	node_unref(&t, n[0]);
+	node_forget(&t, n[0]->id, 1);
+	ck_assert_int_eq(share.used, budget.floor + budget.half_pot - 1);
 }
 END_TEST
 
@@ -310,9 +383,11 @@ int main(void)
 	tcase_add_test(c, a_folder_swapped_for_a_link_is_stale);
 	tcase_add_test(c, too_deep_is_refused);
 	tcase_add_test(c, pins_are_kept_and_bounded);
+	tcase_add_test(c, pins_come_out_of_the_same_share);
 	suite_add_tcase(suite, c);
 	tcase_add_test(d, handles_are_numbers_with_a_generation);
 	tcase_add_test(d, handles_are_bounded_by_session_and_daemon);
+	tcase_add_test(d, a_session_takes_no_other_ones_descriptors);
 	suite_add_tcase(suite, d);
 	return run_suite(suite);
 }
