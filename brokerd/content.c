@@ -7,10 +7,12 @@
 
 #include "brokerd/node.h"
 #include "brokerd/quota.h"
+#include "brokerd/readers.h"
 
-void content_init(struct content *c, struct quota *q)
+void content_init(struct content *c, struct quota *q, struct readers *readers)
 {
 	c->quota = q;
+	c->readers = readers;
 	for (int i = 0; i < CONTENT_STRIPES; i++) {
 		pthread_mutex_init(&c->stripe[i].lock, NULL);
 		pthread_cond_init(&c->stripe[i].still, NULL);
@@ -71,7 +73,7 @@ void content_unlinked(struct content *c, struct node *n, uint64_t size)
 void content_freed(struct content *c, const struct node *n)
 {
 	if (n->orphan)
-		quota_drop_bytes(c->quota, n->size);
+		readers_gone(c->readers, n->ino, n->size);
 }
 
 /* Calls may stop short of what they were charged for. While one is under way the file may still become as

@@ -4,7 +4,8 @@
  * longer run beside each other; a truncation waits for them and keeps new ones out, since what they wrote
  * behind it would be charged to nobody: the guest's kernel truncates in open without its inode's lock. A file
  * without a name stays charged as long as its node lives: an O_PATH descriptor in the guest leads back to it
- * though nobody has it open. Returns 0 or a negative errno.
+ * though nobody has it open; and then as long as somebody reads it from outside. Returns 0 or a negative
+ * errno.
  */
 #ifndef BROKERD_CONTENT_H
 #define BROKERD_CONTENT_H
@@ -16,18 +17,20 @@
 
 struct node;
 struct quota;
+struct readers;
 
 #define CONTENT_STRIPES 64
 
 struct content {
 	struct quota *quota;
+	struct readers *readers;
 	struct content_stripe {
 		pthread_mutex_t lock;
 		pthread_cond_t still; /* nobody grows a node, or nobody waits to truncate it, any more */
 	} stripe[CONTENT_STRIPES];
 };
 
-void content_init(struct content *c, struct quota *q);
+void content_init(struct content *c, struct quota *q, struct readers *readers);
 void content_done(struct content *c);
 
 /* fd was opened for the node; every open has its close. */
@@ -35,7 +38,8 @@ int content_opened(struct content *c, struct node *n, int fd);
 void content_closed(struct content *c, struct node *n);
 /* The node's name is gone; size as its attributes said before. */
 void content_unlinked(struct content *c, struct node *n, uint64_t size);
-/* The node is, too: what it is charged is given back. Nobody else refers to it. */
+/* The node is, too: what it is charged is given back, or left to who still reads it. Nobody else refers to
+ * it. */
 void content_freed(struct content *c, const struct node *n);
 /* pwrite of everything, charged first. Returns bytes written (fewer when the disk filled up) or -errno. */
 ssize_t content_write(struct content *c, struct node *n, int fd, const void *data, size_t len,

@@ -206,7 +206,7 @@ static struct mount *make(struct broker *b, struct volume *v, uid_t uid)
 		free(m);
 		return NULL;
 	}
-	content_init(&m->content, &v->quota);
+	content_init(&m->content, &v->quota, &v->readers);
 	m->nodes.fds = &v->fds;
 	m->nodes.freed = node_freed;
 	m->nodes.freed_arg = &m->content;

@@ -48,6 +48,8 @@ static void job_free(void *user)
 	struct job *j = user;
 	sending_remove(j->north->sending, j);
 	job_leave(j);
+	if (j->volume)
+		reader_leave(&j->volume->readers, &j->reading);
 	if (j->counted)
 		rate_leave(j->north->gate.rate, j->caller);
 	volume_unref(j->volume);

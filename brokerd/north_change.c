@@ -68,7 +68,7 @@ static void gone(struct volume *v, struct believed *b, struct serve_victim *vict
 		return;
 	}
 	if (S_ISREG(victim->st.st_mode))
-		quota_drop_bytes(&v->quota, (uint64_t)victim->st.st_size);
+		readers_gone(&v->readers, victim->st.st_ino, (uint64_t)victim->st.st_size);
 	quota_drop_file(&v->quota);
 }
 

@@ -23,6 +23,8 @@ static int open_file(struct job *j, struct stat *st)
 		fd = confine_file(dir, j->path + path_leaf(j->path), O_RDONLY, st);
 		close(dir);
 	}
+	if (fd >= 0)
+		reader_enter(&v->readers, &j->reading, st->st_ino);
 	pthread_rwlock_unlock(&v->tree);
 	return fd;
 }

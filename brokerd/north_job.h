@@ -38,6 +38,7 @@ struct job {
 	int64_t bytes;                 /* for the event; BYTES_UNKNOWN */
 	int denied;                    /* what job_allowed() said last, when it was no */
 	struct ocu_error refused;      /* at admission, and still to be answered; code 0: it was not */
+	struct reader reading;         /* the file that is sent */
 	LIST_ENTRY(job) sent;          /* see north_sending.h */
 	bool sending;
 };

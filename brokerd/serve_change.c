@@ -104,7 +104,7 @@ void serve_victim_gone(struct mount *m, struct serve_victim *v)
 		if (v->node)
 			content_unlinked(&m->content, v->node, (uint64_t)v->st.st_size);
 		else
-			quota_drop_bytes(q, (uint64_t)v->st.st_size);
+			readers_gone(&m->volume->readers, v->st.st_ino, (uint64_t)v->st.st_size);
 	}
 	quota_drop_file(q);
 	if (v->node)

@@ -55,6 +55,7 @@ int volume_new(struct volume **ret, struct store *s, const struct volume_id *id,
 	atomic_init(&v->refs, 1);
 	init_locks(v);
 	quota_init(&v->quota, id->quota_bytes, id->quota_files);
+	readers_init(&v->readers, &v->quota);
 	int r = copy_text(v->session_id, sizeof v->session_id, id->session_id, err);
 	if (r == 0)
 		r = copy_text(v->filesystem_id, sizeof v->filesystem_id, id->filesystem_id, err);
@@ -86,6 +87,7 @@ void volume_unref(struct volume *v)
 		return;
 	store_volume_close(&v->disk);
 	fds_leave(&v->fds);
+	readers_done(&v->readers);
 	pthread_rwlock_destroy(&v->tree);
 	pthread_mutex_destroy(&v->lock);
 	pthread_cond_destroy(&v->left);

@@ -13,6 +13,7 @@
 
 #include "brokerd/fds.h"
 #include "brokerd/quota.h"
+#include "brokerd/readers.h"
 #include "brokerd/store.h"
 #include "libocu/id.h"
 
@@ -38,6 +39,7 @@ struct volume {
 	char caller[VOLUME_CALLER_MAX];
 	struct store_volume disk;
 	struct quota quota;
+	struct readers readers;
 	struct fd_share fds;
 	/* Names and file system in step: shared to resolve a name, exclusive to rename or remove one. */
 	pthread_rwlock_t tree;

@@ -5,7 +5,12 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import socket
+import ssl
+import stat
+
+import pytest
 
 import files_world
 from files_world import Held, Session, eventually
@@ -88,6 +93,64 @@ def test_nobody_takes_the_descriptors_of_others():
                                        filesystem_id="fs_" + files_world.ulid(), quota_bytes=1 << 20, quota_files=10)
                                 for _ in range(limit)) if "error" in r)
         assert ends["error"]["reason"] == "quota_exceeded"   # not in the middle of somebody's work
+
+
+def opened(world, session):
+    found = []
+    for p in pathlib.Path(f"/proc/{world.stack.proc['brokerd'].pid}/fd").iterdir():
+        with contextlib.suppress(OSError):   # closed meanwhile
+            if session.fs in os.readlink(p):
+                found.append((os.readlink(p), os.stat(p)))
+    return found
+
+
+def blocks_of(world, session):
+    """Bytes of disk under the session's files, those without a name that brokerd has open included."""
+    stats = [*(os.stat(p) for p in session.data.rglob("*")), *(st for _, st in opened(world, session))]
+    return sum({st.st_ino: st.st_blocks * 512 for st in stats if stat.S_ISREG(st.st_mode)}.values())
+
+
+@pytest.mark.parametrize("how", ["guest", "guest_unknown", "guest_rename", "north", "north_replace", "unmounted"])
+def test_a_file_without_a_name_is_charged_until_it_is_sent(how):
+    size, quota = 8 << 20, 32 << 20
+    with files_world.World(north_bytes=str(1 << 30)) as w:
+        s, slow = Session(w, quota_bytes=quota, mount=how != "unmounted"), []
+        take_away = {"guest": lambda: os.unlink(s.dir / "f"), "guest_unknown": lambda: os.unlink(s.dir / "f"),
+                     "guest_rename": lambda: os.rename(s.dir / "g", s.dir / "f"),
+                     "north": lambda: s.delete("f"), "unmounted": lambda: s.delete("f"),
+                     "north_replace": lambda: s.put("f", b"")}[how]
+
+        def fits():
+            try:
+                if how not in ("guest", "guest_rename"):
+                    return s.put("f", b"x" * size)[0] != 507
+                (s.dir / "f").write_bytes(b"x" * size)
+                (s.dir / "g").touch()
+            except ssl.SSLError:   # no room is said before the whole of it is taken
+                return False
+            except OSError as e:
+                assert e.errno == errno.EDQUOT
+                return False
+            return True
+        for i in range(10):
+            if not fits():
+                break
+            # Two readers: it is charged once, and until the second is done.
+            for _ in range(2):
+                slow.append(files_world.Request(w, f"GET /v1/filesystems/{s.fs}/files/f HTTP/1.1", w.token("alice")))
+                assert slow[-1].status() == 200
+            take_away()
+            assert blocks_of(w, s) <= quota
+        assert i == quota // size, i
+        assert not any(r.cut() for r in slow)   # who reads the old file goes on reading it
+        for r in slow[::2]:
+            r.s.close()
+        eventually(lambda: len([n for n, _ in opened(w, s) if n.endswith("(deleted)")]) == len(slow) // 2)
+        assert s.listed()["used_bytes"] >= quota - size
+        for r in slow[1::2]:
+            r.s.close()
+        eventually(lambda: s.listed().get("used_bytes", 0) <= size)   # of a write that did not fit, part may be there
+        assert s.put("f", b"x" * size)[0] in (200, 201)
 
 
 def test_one_caller_does_not_take_every_worker():

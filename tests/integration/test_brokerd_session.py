@@ -6,16 +6,14 @@ import contextlib
 import json
 import os
 import pathlib
-import select
 import signal
 import socket
-import ssl
 import subprocess
 
 import pytest
 
 import files_world
-from files_world import Held, Session, error_of, errno, eventually
+from files_world import Held, Request, Session, error_of, errno, eventually
 from stack import program
 
 
@@ -293,35 +291,6 @@ def test_a_denied_token_is_refused_and_others_are_not(world):
     world.deny(3, jti)
     eventually(lambda: s.get("f", token=stolen)[0] == 401)
     assert s.get("f")[0] == 200
-
-
-class Request:
-    """A request of which this side decides when a byte is sent or read."""
-
-    def __init__(self, world, head, token):
-        context = ssl.create_default_context(cafile=str(world.stack.etc / "pki/ca.pem"))
-        context.check_hostname = False
-        s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        s.settimeout(60)
-        s.connect(("127.0.0.1", 8443))
-        self.s = context.wrap_socket(s)
-        self.s.sendall(f"{head}\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-
-    def status(self):
-        return int(self.s.recv(1000).split()[1])
-
-    def cut(self):
-        p = select.poll()
-        p.register(self.s, select.POLLRDHUP)
-        return bool(p.poll(0))
-
-    def rest(self):
-        n = 0
-        with contextlib.suppress(OSError):
-            while block := self.s.recv(1 << 16):
-                n += len(block)
-        return n
 
 
 @pytest.mark.parametrize("end", [lambda w, s, jti: w.deny(1, s.id), lambda w, s, jti: w.deny(2, s.caller),

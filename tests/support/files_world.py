@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import secrets
+import select
 import socket
 import ssl
 import struct
@@ -275,6 +276,35 @@ class World:
         return self.events(session_id=session.id, **match)
 
 
+class Request:
+    """A request to the files API of which this side decides when a byte is sent or read."""
+
+    def __init__(self, world, head, token):
+        context = ssl.create_default_context(cafile=str(world.stack.etc / "pki/ca.pem"))
+        context.check_hostname = False
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(60)
+        s.connect(("127.0.0.1", 8443))
+        self.s = context.wrap_socket(s)
+        self.s.sendall(f"{head}\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+
+    def status(self):
+        return int(self.s.recv(1000).split()[1])
+
+    def cut(self):
+        p = select.poll()
+        p.register(self.s, select.POLLRDHUP)
+        return bool(p.poll(0))
+
+    def rest(self):
+        n = 0
+        with contextlib.suppress(OSError):
+            while block := self.s.recv(1 << 16):
+                n += len(block)
+        return n
+
+
 class Held:
     """Whoever opens a folder waits until this is left."""
     FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_ONDIR, FAN_ALLOW, AT_FDCWD = 4, 1, 0x10000, 0x40000000, 1, -100
@@ -308,4 +338,4 @@ def error_of(fn, *args):
     raise AssertionError("it did not fail")
 
 
-__all__ = ["World", "Held", "Session", "error_of", "errno", "eventually", "pathlib"]
+__all__ = ["World", "Held", "Request", "Session", "error_of", "errno", "eventually", "pathlib"]

@@ -7,6 +7,7 @@
 #include "brokerd/content.h"
 #include "brokerd/node.h"
 #include "brokerd/quota.h"
+#include "brokerd/readers.h"
 #include "tests/unit/brokerd_fixture.h"
 
 #define K4 UINT64_C(4096)
@@ -79,6 +80,7 @@ START_TEST(concurrent_use_adds_up)
 END_TEST
 
 static struct quota q;
+static struct readers readers;
 static struct content content;
 static struct node node;
 static int fd;
@@ -87,8 +89,9 @@ static void setup(void)
 {
 	scratch_make();
 	quota_init(&q, 100 * K4, 0);
-	content_init(&content, &q);
-	node = (struct node){.id = 7, .type = S_IFREG, .fd = -1};
+	readers_init(&readers, &q);
+	content_init(&content, &q, &readers);
+	node = (struct node){.id = 7, .ino = 11, .type = S_IFREG, .fd = -1};
 	fd = openat(root, "f", O_RDWR | O_CREAT, 0644);
 	ck_assert_int_eq(content_opened(&content, &node, fd), 0);
 }
@@ -97,6 +100,7 @@ static void teardown(void)
 {
 	close(fd);
 	content_done(&content);
+	readers_done(&readers);
 	scratch_drop();
 }
 
@@ -160,6 +164,39 @@ START_TEST(a_node_with_a_name_gives_nothing_back)
 	ck_assert_uint_eq(atomic_load(&q.bytes), K4);
 	content_unlinked(&content, &node, 1);
 	content_freed(&content, &node);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+}
+END_TEST
+
+START_TEST(a_file_is_charged_until_its_last_reader_is_done)
+{
+	struct reader a = {0}, b = {0}, other = {0};
+	reader_leave(&readers, &a); /* has not come */
+	reader_enter(&readers, &a, node.ino);
+	reader_enter(&readers, &other, node.ino + 1);
+	reader_enter(&readers, &b, node.ino);
+	ck_assert_int_eq(content_write(&content, &node, fd, "x", 1, 0), 1);
+	content_unlinked(&content, &node, 1);
+	/* The guest still has it, and may make it longer. */
+	ck_assert_int_eq(content_write(&content, &node, fd, "x", 1, 4 * K4), 1);
+	content_closed(&content, &node);
+	content_freed(&content, &node);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 5 * K4);
+	reader_leave(&readers, &b);
+	reader_leave(&readers, &other);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 5 * K4);
+	reader_leave(&readers, &a);
+	reader_leave(&readers, &a);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+	/* And one that the guest never knew; or that is let go by its readers first. */
+	ck_assert_int_eq(quota_resize(&q, 0, K4), 0);
+	reader_enter(&readers, &a, 12);
+	readers_gone(&readers, 12, K4);
+	ck_assert_uint_eq(atomic_load(&q.bytes), K4);
+	reader_leave(&readers, &a);
+	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
+	ck_assert_int_eq(quota_resize(&q, 0, K4), 0);
+	readers_gone(&readers, 12, K4);
 	ck_assert_uint_eq(atomic_load(&q.bytes), 0);
 }
 END_TEST
@@ -265,6 +302,7 @@ int main(void)
 	tcase_add_test(d, failed_writes_give_the_charge_back);
 	tcase_add_test(d, unlinked_files_are_charged_as_long_as_their_node_lives);
 	tcase_add_test(d, a_node_with_a_name_gives_nothing_back);
+	tcase_add_test(d, a_file_is_charged_until_its_last_reader_is_done);
 	tcase_add_test(d, concurrent_growth_is_charged_exactly);
 	tcase_add_test(d, truncation_does_not_pass_growth_under_way);
 	tcase_add_test(d, a_failure_gives_back_what_is_not_promised_to_others);
