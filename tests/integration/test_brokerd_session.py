@@ -415,35 +415,67 @@ def test_stopping_is_orderly_with_mounts_and_open_files(world):
     assert (s.data / "f").read_bytes() == b"x" * 100
 
 
-def test_a_full_disk_is_an_error_and_no_more():
-    """The volume on a file system of its own that fills up before any quota."""
+@contextlib.contextmanager
+def small_disk(options):
+    """A world whose volumes are on a file system of their own that fills up before any quota."""
     with files_world.World() as w:
         small = w.stack.dir / "small"
         small.mkdir()
         w.stack.kill("brokerd", 15)
-        assert files_world.libc.mount(b"tmpfs", os.fsencode(small), b"tmpfs", 0, b"size=8m,mode=755") == 0
+        assert files_world.libc.mount(b"tmpfs", os.fsencode(small), b"tmpfs", 0, options + b",mode=755") == 0
         try:
-            w.stack.config["brokerd"]["volume_dir"] = str(small / "volume")
+            w.volumes = small / "volume"
+            w.stack.config["brokerd"]["volume_dir"] = str(w.volumes)
             w.stack.start("brokerd")
             w.wait_ready()
-            s = Session(w)
-            fd = os.open(s.dir / "f", os.O_CREAT | os.O_RDWR)
-            with pytest.raises(OSError) as e:
-                for i in range(64):
-                    os.pwrite(fd, b"x" * (1 << 20), i << 20)
-            assert e.value.errno == errno.ENOSPC
-            size = os.fstat(fd).st_size
-            assert s.listed()["used_bytes"] <= size + 4096
-            status, _, body = s.put("north", b"y" * 4096 * 64)
-            assert status == 507, body
-            os.ftruncate(fd, 0)
-            assert s.put("north", b"y" * 4096 * 64)[0] == 201
-            (s.dir / "after").write_text("fine again")
-            os.close(fd)
-            s.close()
-            assert "error" not in s.release()
+            yield w
             w.stack.kill("brokerd", 15)
             w.stack.start("brokerd")
         finally:
             w.stack.kill("brokerd", 15)
             files_world.libc.umount2(os.fsencode(small), 2)
+
+
+def test_a_full_disk_is_an_error_and_no_more():
+    with small_disk(b"size=8m") as w:
+        s = Session(w)
+        fd = os.open(s.dir / "f", os.O_CREAT | os.O_RDWR)
+        with pytest.raises(OSError) as e:
+            for i in range(64):
+                os.pwrite(fd, b"x" * (1 << 20), i << 20)
+        assert e.value.errno == errno.ENOSPC
+        size = os.fstat(fd).st_size
+        assert s.listed()["used_bytes"] <= size + 4096
+        status, _, body = s.put("north", b"y" * 4096 * 64)
+        assert status == 507, body
+        os.ftruncate(fd, 0)
+        assert s.put("north", b"y" * 4096 * 64)[0] == 201
+        (s.dir / "after").write_text("fine again")
+        os.close(fd)
+        s.close()
+        assert "error" not in s.release()
+
+
+def test_names_that_the_disk_has_no_room_for_are_not_charged():
+    def used(s):
+        mine, = json.loads(s.world.north("GET", "/v1/filesystems", token=s.world.token("alice"))[2])["filesystems"]
+        return mine["used_files"]
+
+    with small_disk(b"nr_inodes=60") as w:
+        s, made = Session(w), []
+        with pytest.raises(OSError) as e:
+            for i in range(100):
+                os.mkdir(s.dir / str(i))
+                made.append(i)
+        assert e.value.errno == errno.ENOSPC and used(s) == len(made)
+        for fn in (lambda: os.symlink("x", s.dir / "l"), lambda: os.mkfifo(s.dir / "p"),
+                   lambda: os.close(os.open(s.dir / "f", os.O_CREAT))):
+            assert error_of(fn) == errno.ENOSPC and used(s) == len(made)
+        status, _, body = s.put("none/f", b"")
+        assert status == 507 and used(s) == len(made), body
+        # Two are free: the upload takes one, the first folder another, and there is none for the second.
+        for i in made[-2:]:
+            os.rmdir(s.dir / str(i))
+        assert s.put("a/b/f", b"")[0] == 507 and used(s) == len(made) - 2 + 1
+        assert s.put("a/f", b"")[0] == 201 and used(s) == len(made)
+        assert os.listdir(s.data.parent / "staging") == []
