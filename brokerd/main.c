@@ -53,7 +53,7 @@ struct brokerd {
 	struct conf_names names;
 	struct broker b;
 	int handover_fd;
-	unsigned connections; /* of the files API */
+	unsigned connections, connections_per_address; /* of the files API */
 	struct ocu_rpc_server *rpc;
 	struct handover *handover;
 	struct north *north;
@@ -84,13 +84,16 @@ static void take_descriptors(struct brokerd *a)
 	}
 	long n = r.rlim_cur > 1 << 20 ? 1 << 20 : (long)r.rlim_cur;
 	long connections = ocu_conf_int(c, "north_connections");
+	long per_address = ocu_conf_int(c, "north_connections_per_address");
 	if (connections > n / 8) {
 		connections = n / 8;
+		per_address = per_address > connections / 2 ? connections / 2 : per_address;
 		ocu_log(OCU_LOG_WARN, "descriptors.few", NULL, "fewer", "north_connections", NULL);
 	}
 	long threads = worker_count(c) + RPC_WORKERS + ocu_conf_int(c, "north_workers");
 	long own = OWN_FDS + PATH_DEPTH_MAX + 2 * connections + THREAD_FDS * threads;
 	a->connections = (unsigned)connections;
+	a->connections_per_address = (unsigned)per_address;
 	fds_init(&a->b.fds, n - (own < n / 2 ? own : n / 2), (unsigned)ocu_conf_int(c, "sessions_max"));
 }
 
@@ -218,7 +221,7 @@ static int start_north(struct brokerd *a, struct ocu_error *err)
 	    .upload_max = (size_t)ocu_conf_int(c, "upload_max"),
 	    .workers = (unsigned)ocu_conf_int(c, "north_workers"),
 	    .connections = a->connections,
-	    .connections_per_address = (unsigned)ocu_conf_int(c, "north_connections_per_address"),
+	    .connections_per_address = a->connections_per_address,
 	};
 	return *o.listen ? north_start(&a->north, &o, err) : 0;
 }

@@ -55,7 +55,9 @@ void mount_abort(struct mount *m);
 /* The cut itself; the lane is held. */
 void mount_cut(struct mount *m);
 /* Nothing was heard of the denylist for too long: whether the session is denied is not known. Content is then
- * neither read nor written, and nothing opened or changed: EIO, until it is heard again. */
+ * neither read nor written, and nothing opened or changed: EIO, until it is heard again. It is not waited
+ * for: the sandbox's agent opens files itself and starts programs from them, and one that has not answered
+ * for some 10 seconds is taken for dead, and its session with it. */
 bool mount_deaf(const struct mount *m);
 /* Waits until nothing of it is under way, at most ms. */
 void mount_wait(struct mount *m, unsigned ms);

@@ -290,7 +290,7 @@ static DIR *list_trash(struct store *s)
 static int sweep(struct store *s, struct store_sweep *w, struct ocu_error *err)
 {
 	OCU_CLEANUP(close_dir) DIR *d = list_trash(s);
-	int failed = 0; /* the first */
+	int failed = 0; /* the first; that there was no time is told rather than what stays in any case */
 	if (!d)
 		return ocu_error_set(err, OCU_E_IO, "trash cannot be read");
 	for (struct dirent *e; (e = readdir(d));) {
@@ -298,7 +298,7 @@ static int sweep(struct store *s, struct store_sweep *w, struct ocu_error *err)
 			continue;
 		struct ocu_error why = {0};
 		int r = scrub_one(s, e->d_name, w, &why);
-		if (r < 0 && failed == 0)
+		if (r < 0 && (failed == 0 || r == OCU_E_TIMEOUT))
 			failed = ocu_error_set(err, r, "%s", why.text);
 		/* Without auditd the next would wait as long for its record. */
 		if (r == OCU_E_TIMEOUT || r == OCU_E_AUDIT)

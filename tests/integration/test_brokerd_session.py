@@ -4,6 +4,7 @@ killed and started again."""
 import concurrent.futures
 import contextlib
 import json
+import mmap
 import os
 import pathlib
 import signal
@@ -324,6 +325,10 @@ def test_who_cannot_hear_of_denials_lets_nothing_through(world):
     s = Session(world)
     fd = os.open(s.dir / "f", os.O_RDWR | os.O_CREAT)
     assert os.pwrite(fd, b"before", 0) == 6
+    (s.dir / "g").write_bytes(b"mapped")
+    with open(s.dir / "g", "r+b") as g:
+        mapped = mmap.mmap(g.fileno(), 6)
+    assert mapped[:] == b"mapped"   # its kernel has it
     world.operator.send_signal(signal.SIGSTOP)
     try:
         eventually(lambda: world.http("/readyz")[0] == 503, timeout=90)
@@ -332,6 +337,8 @@ def test_who_cannot_hear_of_denials_lets_nothing_through(world):
                    lambda: os.utime(s.dir / "f"), lambda: os.mkdir(s.dir / "d"), lambda: open(s.dir / "f", "rb"),
                    lambda: os.posix_fallocate(fd, 0, 4096), lambda: os.unlink(s.dir / "f"), lambda: os.listdir(s.dir)):
             assert error_of(fn) == errno.EIO
+        mapped[:1] = b"M"
+        assert error_of(mapped.flush) == errno.EIO and (s.data / "g").read_bytes() == b"mapped"
         e = world.file_events(s, action="file.mkdir")[-1]
         assert e["outcome"] == "denied" and e["status_code"] == "denylist_stale"
         assert s.get("f")[0] == 503

@@ -25,6 +25,8 @@ def test_a_session_by_hand(stack):
     assert not stack.occ("session", "list", "--caller", "by-hand", "--json")["sessions"]
     actions = [e["action"] for e in stack.events(session_id=made["session_id"]) if e["actor_id"] in ("operator:operator", "system:operatord")]
     assert [a for a in actions if a.startswith("session.")] == ["session.create", "session.destroy", "session.ended"]
+    of = lambda action: stack.events(session_id=made["session_id"], action=action)   # noqa: E731
+    assert of("session.ended")[0]["unmapped"]["files_scrubbed"] is True and len(of("filesystem.scrubbed")) == 1
 
 
 def test_exit_statuses(stack, tmp_path):
