@@ -186,6 +186,11 @@ int job_bytes(struct job *j, uint64_t bytes)
 	return r;
 }
 
+void job_spend(struct job *j, uint64_t bytes)
+{
+	rate_spend(j->north->gate.rate, j->caller, bytes);
+}
+
 /* --- workers --- */
 
 /* It may have taken long to come in, and waited here. */

@@ -79,11 +79,11 @@ static void send_file(struct job *j, int fd, const struct stat *st, const char *
 	ssize_t n = pread(fd, sample, sizeof sample, 0);
 	const char *type = magic_type(sample, n > 0 ? (size_t)n : 0);
 	j->bytes = j->op == FILE_OP_HEAD ? 0 : (int64_t)len;
-	/* In this order: that the rate is spent is told of files that are there only. */
-	if (job_record(j) < 0 || job_bytes(j, (uint64_t)j->bytes) < 0) {
+	if (job_record(j) < 0) {
 		close(fd);
 		return;
 	}
+	job_spend(j, (uint64_t)j->bytes);
 	set_headers(j, etag);
 	if (range == RANGE_PART) {
 		snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)from,
@@ -104,6 +104,9 @@ void north_get(struct job *j)
 		job_refuse(j, &err);
 		return;
 	}
+	/* Before anything is looked at: that the rate is spent says nothing of what is there. */
+	if (job_bytes(j, 0) < 0)
+		return;
 	int fd = open_file(j, &st);
 	if (fd < 0) {
 		job_failed(j, -fd);

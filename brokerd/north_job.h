@@ -54,8 +54,7 @@ int job_commit(struct job *j, struct ocu_error *err);
 /* These answer with an error. What is there and what is not is an answer too: one that failed is recorded
  * first, and without the record the answer is that. One that was denied is not: who can be refused at will
  * must not be able to fill the trail, so of those only some have an event (ocu_audit_refused), and it is
- * nobody's to wait for. Such an answer depends on the caller and the hour alone, or comes after the record of
- * what was asked.
+ * nobody's to wait for. Such an answer depends on who asks and when, never on what is there.
  *
  * Denied when it was a decision, failed otherwise. */
 void job_refuse(struct job *j, struct ocu_error *err);
@@ -65,6 +64,8 @@ void job_failed(struct job *j, int sys_errno);
 void job_status(struct job *j, int status, int code, const char *text);
 /* Takes bytes of the caller's rate: 0, or answered. */
 int job_bytes(struct job *j, uint64_t bytes);
+/* The same once it is too late to refuse. */
+void job_spend(struct job *j, uint64_t bytes);
 /* Out of the volume: the rest is only talk with the client. */
 void job_leave(struct job *j);
 /* The same, and the talk takes as long as the client likes: it is cut when it is not allowed any more. */

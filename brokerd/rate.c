@@ -85,8 +85,7 @@ static void refill(struct rate *r, struct account *a, uint64_t now_ms)
 {
 	int64_t full_ops = (int64_t)r->o.ops * 1000, full_bytes = (int64_t)r->o.bytes * 1000;
 	uint64_t passed = now_ms > a->at_ms ? now_ms - a->at_ms : 0;
-	/* What is overdrawn is at most one upload; an hour pays back anything, and keeps the product in
-	 * range. */
+	/* An hour at a time keeps the product in range. */
 	if (passed > HOUR_MS)
 		passed = HOUR_MS;
 	a->milli_ops += (int64_t)(passed * r->o.ops);
@@ -125,6 +124,12 @@ void rate_leave(struct rate *r, const char *caller)
 	pthread_mutex_unlock(&r->lock);
 }
 
+static void spend(struct account *a, uint64_t bytes)
+{
+	int64_t milli = (int64_t)(bytes < INT64_MAX / 4000 ? bytes * 1000 : INT64_MAX / 4);
+	a->milli_bytes = a->milli_bytes > INT64_MIN / 2 ? a->milli_bytes - milli : a->milli_bytes;
+}
+
 int rate_bytes(struct rate *r, const char *caller, uint64_t bytes, uint64_t now_ms, struct ocu_error *err)
 {
 	int e = 0;
@@ -135,7 +140,16 @@ int rate_bytes(struct rate *r, const char *caller, uint64_t bytes, uint64_t now_
 	if (!a || a->milli_bytes < 0)
 		e = ocu_error_set(err, OCU_E_RATE, "too many bytes of one caller");
 	else
-		a->milli_bytes -= (int64_t)(bytes < INT64_MAX / 2000 ? bytes * 1000 : INT64_MAX / 2);
+		spend(a, bytes);
 	pthread_mutex_unlock(&r->lock);
 	return e;
+}
+
+void rate_spend(struct rate *r, const char *caller, uint64_t bytes)
+{
+	pthread_mutex_lock(&r->lock);
+	struct account *a = find(r, caller);
+	if (a)
+		spend(a, bytes);
+	pthread_mutex_unlock(&r->lock);
 }

@@ -24,5 +24,8 @@ int rate_enter(struct rate *r, const char *caller, uint64_t now_ms, struct ocu_e
 void rate_leave(struct rate *r, const char *caller);
 /* Takes bytes: 0, or OCU_E_RATE while earlier ones are not paid back. */
 int rate_bytes(struct rate *r, const char *caller, uint64_t bytes, uint64_t now_ms, struct ocu_error *err);
+/* Takes them in any case, of a request that was let in: no more are overdrawn than those under way come to.
+ */
+void rate_spend(struct rate *r, const char *caller, uint64_t bytes);
 
 #endif

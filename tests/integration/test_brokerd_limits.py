@@ -33,6 +33,15 @@ def test_a_caller_has_a_rate_of_its_own():
         eventually(lambda: [e for e in w.events(action="file.get", outcome="denied") if e["actor_id"] == "alice"])
 
 
+def test_a_rate_that_is_spent_says_nothing_of_files():
+    with files_world.World(north_bytes=str(64 << 10)) as w:
+        s = Session(w)
+        assert s.put("big", b"x" * (1 << 20))[0] == 201
+        assert [s.request(method, name)[0] for method in ("GET", "HEAD") for name in ("big", "none")] == [429] * 4
+        # Nothing left, nor is it said to have.
+        eventually(lambda: [e["outcome"] for e in w.file_events(s, action="file.get")] == ["denied"] * 2)
+
+
 def test_what_may_not_leave_does_not():
     with files_world.World(downloadable="false") as w:
         s = Session(w)

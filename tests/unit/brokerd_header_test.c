@@ -148,6 +148,14 @@ START_TEST(rates_are_per_caller_and_monotonic)
 	ck_assert_int_eq(rate_bytes(r, "alice", 1, 14001, NULL), 0);
 	ck_assert_int_eq(rate_bytes(r, "bob", UINT64_MAX, 14001, NULL), 0);
 	ck_assert_int_eq(rate_bytes(r, "bob", 1, UINT64_MAX, NULL), OCU_E_RATE);
+	for (int i = 0; i < 8; i++)
+		rate_spend(r, "bob", UINT64_MAX); /* as much as anybody likes */
+	ck_assert_int_eq(rate_bytes(r, "bob", 1, UINT64_MAX, NULL), OCU_E_RATE);
+	ck_assert_int_eq(rate_bytes(r, "alice", 0, 20000, NULL), 0);
+	rate_spend(r, "alice", 3000); /* overdrawn by 2000 */
+	ck_assert_int_eq(rate_bytes(r, "alice", 0, 21000, NULL), OCU_E_RATE);
+	ck_assert_int_eq(rate_bytes(r, "alice", 0, 22001, NULL), 0);
+	rate_spend(r, "nobody", 1);
 	rate_free(r);
 }
 END_TEST
