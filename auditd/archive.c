@@ -15,10 +15,13 @@
 #include "auditd/aside_page.h"
 #include "auditd/bucket.h"
 #include "auditd/cursor.h"
+#include "auditd/holding.h"
 #include "auditd/metrics.h"
 #include "libocu/cleanup.h"
 #include "libocu/daemon.h"
 #include "libocu/err.h"
+#include "libocu/log.h"
+#include "libocu/trail_anchor.h"
 #include "libocu/trail_segment.h"
 
 int archive_check(const struct ocu_conf *c, struct ocu_error *err)
@@ -36,6 +39,8 @@ int archive_check(const struct ocu_conf *c, struct ocu_error *err)
 	return 0;
 }
 
+#define OBJECT_MAX (OCU_TRAIL_ID_MAX + OCU_TRAIL_NAME_MAX + 2)
+
 struct run {
 	struct bucket bucket;
 	struct aside_life life;
@@ -43,6 +48,7 @@ struct run {
 	const char *trail_dir;
 	uint64_t done; /* segments */
 	bool known;    /* the cursor was read */
+	unsigned hot_days;
 };
 
 /* What a segment says of itself. *ret_fd is the caller's to close. */
@@ -68,38 +74,46 @@ static int look_at(const struct run *r, uint64_t segment, int *ret_fd, struct oc
 	return 0;
 }
 
-static int last_segment(const struct run *r, uint64_t *ret, struct ocu_error *err)
+static int span(const struct run *r, struct ocu_trail_span *ret, struct ocu_error *err)
 {
 	OCU_CLOSE int dir = ocu_trail_dir_open(r->trail_dir, err);
 	if (dir < 0)
 		return dir;
-	*ret = 0;
-	int rc = ocu_trail_last_segment(dir, ret, err);
-	if (!rc && *ret == 0)
+	int rc = ocu_trail_span(dir, NULL, ret, err);
+	if (!rc && ret->last == 0)
 		rc = ocu_error_set(err, OCU_E_NOT_FOUND, "the trail has no segment");
 	return rc;
 }
 
-/* The first segment names the trail; from there on the cursor tells where to go on. */
-static int prepare(struct run *r, uint64_t last, struct ocu_error *err)
+/* The first segment names the trail; from there on the cursor tells where to go on. What is not here any more
+ * is in the bucket. */
+static int prepare(struct run *r, const struct ocu_trail_span *here, struct ocu_error *err)
 {
 	struct ocu_trail_head head;
-	int fd = -1, rc = r->known ? 0 : look_at(r, 1, &fd, &head, err);
+	int fd = -1, rc = r->known ? 0 : look_at(r, here->first, &fd, &head, err);
 	if (fd >= 0)
 		close(fd);
 	if (!rc && !r->known) {
-		r->done = cursor_load(&r->cursor, head.trail, last);
+		r->done = cursor_load(&r->cursor, head.trail, here->last);
 		r->known = true;
 	}
+	if (r->done < here->first - 1)
+		r->done = here->first - 1;
 	return rc;
+}
+
+static void object_name(const char *trail, uint64_t segment, char out[OBJECT_MAX])
+{
+	char file[OCU_TRAIL_NAME_MAX];
+	ocu_trail_segment_name(segment, file);
+	snprintf(out, OBJECT_MAX, "%s/%s", trail, file);
 }
 
 static int put(struct run *r, uint64_t segment, int fd, const struct ocu_trail_head *head,
                struct ocu_error *err)
 {
-	char file[OCU_TRAIL_NAME_MAX], name[OCU_TRAIL_ID_MAX + OCU_TRAIL_NAME_MAX + 2];
-	ocu_trail_segment_name(segment, file);
-	snprintf(name, sizeof name, "%s/%s", r->cursor.trail, file);
+	char name[OBJECT_MAX];
+	object_name(r->cursor.trail, segment, name);
 	/* Its size is its end: sealing cut the zeros off. */
 	int rc = bucket_put(&r->bucket, name, fd, head->end, err);
 	if (rc)
@@ -116,22 +130,53 @@ static int step(struct run *r, struct ocu_error *err)
 {
 	struct ocu_trail_head head;
 	OCU_CLOSE int fd = -1;
-	uint64_t last = 0;
-	int rc = last_segment(r, &last, err);
+	struct ocu_trail_span here;
+	int rc = span(r, &here, err);
 	if (!rc)
-		rc = prepare(r, last, err);
+		rc = prepare(r, &here, err);
 	if (rc)
 		return rc;
 	atomic_store(&r->life.page->done, r->done);
 	/* The last one is being written to; those before it are sealed, or will be in a moment. */
-	atomic_store(&r->life.page->known, last - 1);
-	if (r->done + 1 >= last)
+	atomic_store(&r->life.page->known, here.last - 1);
+	if (r->done + 1 >= here.last)
 		return 0;
 	rc = look_at(r, r->done + 1, &fd, &head, err);
 	if (rc || !head.sealed)
 		return rc;
 	rc = put(r, r->done + 1, fd, &head, err);
 	return rc ? rc : 1;
+}
+
+static int holds(struct run *r, uint64_t segment, struct ocu_error *err)
+{
+	char name[OBJECT_MAX];
+	struct ocu_trail_head head;
+	OCU_CLOSE int fd = -1;
+	int rc = look_at(r, segment, &fd, &head, err);
+	if (rc)
+		return rc;
+	object_name(head.trail, segment, name);
+	struct holding_want want = {.size = head.end,
+	                            .lock = r->bucket.lock,
+	                            .lock_days = r->bucket.days,
+	                            .hot_days = r->hot_days,
+	                            .sealed = holding_time(head.time)};
+	return bucket_holds(&r->bucket, name, fd, &want, err);
+}
+
+/* auditd wants to remove what the archive has. */
+static void answer(struct run *r)
+{
+	struct aside_page *p = r->life.page;
+	struct ocu_error err = {0};
+	uint64_t question = atomic_load(&p->question);
+	if (question == atomic_load(&p->answered))
+		return;
+	int rc = holds(r, atomic_load(&p->segment), &err);
+	snprintf(p->answer_why, sizeof p->answer_why, "%s", err.text);
+	atomic_store(&p->answer, rc);
+	atomic_store(&p->answered, question);
 }
 
 static void run(const struct ocu_daemon *d, const char *folder, struct aside_page *page)
@@ -150,9 +195,11 @@ static void run(const struct ocu_daemon *d, const char *folder, struct aside_pag
 	    .life = {.page = page, .keeper = getppid()},
 	    .cursor = {.path = cursor},
 	    .trail_dir = d->state_dir,
+	    .hot_days = (unsigned)ocu_conf_int(d->conf, "hot_days"),
 	};
 	while (aside_wait_for_trail(&r.life) && !aside_out_of_time(&r.life)) {
 		struct ocu_error err = {0};
+		answer(&r);
 		int rc = step(&r, &err);
 		if (rc == 0 && aside_leaving(&r.life))
 			break;
@@ -189,5 +236,12 @@ int archive_start(struct aside **ret, const struct ocu_daemon *d, struct ocu_err
 	*ret = NULL;
 	if (!*url)
 		return 0;
+	if (strcmp(ocu_conf_str(d->conf, "archive_lock"), "none") != 0 &&
+	    ocu_conf_int(d->conf, "archive_days") <= ocu_conf_int(d->conf, "hot_days"))
+		ocu_log(
+		    OCU_LOG_WARN, "archive.short_lock", NULL, "text",
+		    "archive_days is not more than hot_days: no segment leaves this host, because its lock "
+		    "in the archive is over by then",
+		    NULL);
 	return aside_start(ret, d, &kind, url, (uint16_t)bucket_url_port(url, NULL), err);
 }

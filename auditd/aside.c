@@ -33,6 +33,7 @@
 #define PATH_LENGTH   1024
 #define AGAIN_MS      1000  /* after the process died */
 #define EVENT_MS      10000 /* its state becomes an event at most so often, whatever the collector does */
+#define ASK_MS        60000
 #define DNS_PORT      53
 #define STOP_GRACE_MS 500 /* beyond what the process gives itself */
 
@@ -214,20 +215,26 @@ int aside_start(struct aside **ret, const struct ocu_daemon *d, const struct asi
 
 /* --- what auditd makes of it --- */
 
+/* What the process wrote, as text that can stand in a record. */
+static void take_text(const char *from, char out[OCU_ERROR_TEXT_MAX])
+{
+	memcpy(out, from, OCU_ERROR_TEXT_MAX);
+	out[OCU_ERROR_TEXT_MAX - 1] = '\0';
+	for (char *c = out; *c; c++)
+		if (*c < 32 || *c > 126)
+			*c = '?';
+}
+
 static void report(struct aside *a, unsigned state)
 {
-	char why[sizeof a->page->why];
+	char why[OCU_ERROR_TEXT_MAX];
 	char action[64];
 	bool reached = state == ASIDE_REACHED;
 	snprintf(action, sizeof action, "%s.%s", a->kind->event,
 	         reached                  ? "reached"
 	         : state == ASIDE_REFUSED ? "refused"
 	                                  : "unreachable");
-	memcpy(why, a->page->why, sizeof why);
-	why[sizeof why - 1] = '\0';
-	for (char *c = why; *c; c++)
-		if (*c < 32 || *c > 126)
-			*c = '?';
+	take_text(a->page->why, why);
 	OCU_JSON json_t *d = reached ? NULL : json_pack("{s:s}", "text", why);
 	const struct ocu_event ev = {
 	    .class_uid = OCU_OCSF_APP_LIFECYCLE,
@@ -280,6 +287,31 @@ int aside_watch(struct aside *a, struct store *store, struct own *own, struct oc
 	int rc = pthread_create(&a->thread, NULL, watch, a);
 	a->watched = rc == 0;
 	return rc ? ocu_error_errno(err, OCU_E_INTERNAL, rc, "starting to watch a process aside") : 0;
+}
+
+uint64_t aside_done(const struct aside *a)
+{
+	return atomic_load(&a->page->done);
+}
+
+int aside_ask(struct aside *a, uint64_t segment, const _Atomic bool *leave, struct ocu_error *err)
+{
+	char why[OCU_ERROR_TEXT_MAX];
+	uint64_t end = ocu_mono_ms() + ASK_MS;
+	atomic_store(&a->page->segment, segment);
+	uint64_t question = atomic_fetch_add(&a->page->question, 1) + 1;
+	while (atomic_load(&a->page->answered) != question) {
+		if (atomic_load(leave) || ocu_mono_ms() >= end)
+			return ocu_error_set(err, OCU_E_TIMEOUT, "the process of the %s did not answer",
+			                     a->kind->event);
+		aside_pause(ASIDE_TICK_MS);
+	}
+	int rc = atomic_load(&a->page->answer);
+	if (rc == 0)
+		return 0;
+	take_text(a->page->answer_why, why);
+	/* Whatever it says, it is an error of ours. */
+	return ocu_error_set(err, rc < 0 && rc >= OCU_E_CHAIN_BROKEN ? rc : OCU_E_INTERNAL, "%s", why);
 }
 
 void aside_stop(struct aside *a)

@@ -35,6 +35,11 @@ int aside_start(struct aside **ret, const struct ocu_daemon *d, const struct asi
                 const char *where, uint16_t port, struct ocu_error *err);
 /* From here on it learns what is durable, and its state becomes events and metrics. a may be NULL. */
 int aside_watch(struct aside *a, struct store *store, struct own *own, struct ocu_error *err);
+/* How far it got, in its own unit. */
+uint64_t aside_done(const struct aside *a);
+/* Asks whether the other side has `segment` in a way that its local copy may go, and waits for the answer, at
+ * most a minute or until *leave. 0 when it may; else why not. The process is believed. */
+int aside_ask(struct aside *a, uint64_t segment, const _Atomic bool *leave, struct ocu_error *err);
 /* Lets it finish what is durable now, at most for some seconds. a may be NULL. */
 void aside_stop(struct aside *a);
 

@@ -20,11 +20,16 @@ struct aside_page {
 	/* auditd's */
 	_Atomic uint64_t durable; /* records that are */
 	_Atomic bool stop;
+	_Atomic uint64_t question; /* one more with each; about segment: */
+	_Atomic uint64_t segment;  /* may its local copy go? Of the archive */
 	/* the process's */
 	_Atomic uint64_t done;        /* how far it got, in its own unit */
 	_Atomic uint64_t known;       /* how far it could be; of the archive */
 	_Atomic unsigned state;       /* enum aside_state */
 	char why[OCU_ERROR_TEXT_MAX]; /* of the last two; may be torn */
+	_Atomic uint64_t answered;    /* the question that the next two belong to */
+	_Atomic int answer;           /* 0: it may */
+	char answer_why[OCU_ERROR_TEXT_MAX];
 };
 
 /* In the process: whether and until when to leave. Zero but for the first two is the start. */

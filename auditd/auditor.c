@@ -191,10 +191,11 @@ static void answer(struct auditor *a, struct job *j)
 	struct store_head head;
 	uint64_t next = 0;
 	/* The reading's own event is not part of what is read. */
-	store_head(a->opts.store, &head);
+	store_read_begin(a->opts.store, &head);
 	int rc = record_reading(a, j, &err);
 	if (!rc)
 		rc = query_run(&j->query, store_dirfd(a->opts.store), &head, &page, &next, &err);
+	store_read_end(a->opts.store);
 	if (rc) {
 		ocu_error_set(&err, rc, "%s", ocu_err_text(rc));
 		ocu_http_reply_error(j->http, &err);

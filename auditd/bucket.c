@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auditd/holding.h"
 #include "libocu/cleanup.h"
 #include "libocu/err.h"
 #include "libocu/httpc.h"
@@ -153,27 +154,48 @@ static int refused(const struct ocu_httpc_resp *r, const char *method, struct oc
 	                     "the store answers %s with %d %s", method, r->status, code);
 }
 
+/* What is wanted of the answer to HEAD; take() has them in this order. */
+static const char *const wanted[] = {
+    META, "x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date", "Last-Modified", "Date", NULL};
+
+static struct holding take(const struct ocu_httpc_resp *r)
+{
+	return (struct holding){.size = r->length,
+	                        .sha256 = r->header[0],
+	                        .lock_mode = r->header[1],
+	                        .lock_until = r->header[2],
+	                        .put = r->header[3],
+	                        .now = r->header[4]};
+}
+
+/* 1 and the answer, which the caller lets go of, when there is an object; 0 when there is none. */
+static int look(const struct bucket *b, const char *url, struct ocu_httpc_resp *ret, struct ocu_error *err)
+{
+	struct headers h = {.n = 0};
+	struct hashes empty;
+	int rc = hash("", 0, &empty, err);
+	put_header(&h, "x-amz-content-sha256", empty.sha256);
+	struct ocu_httpc_req q = {.method = "HEAD", .url = url, .headers = h.list, .want_headers = wanted};
+	if (!rc)
+		rc = ask(b, &q, ret, err);
+	if (rc)
+		return rc;
+	if (ret->status == 200)
+		return 1;
+	rc = ret->status == 404 ? 0 : refused(ret, "HEAD", err);
+	ocu_httpc_resp_done(ret);
+	return rc;
+}
+
 /* 1 when the object is there with these bytes, 0 when there is none. */
 static int there(const struct bucket *b, const char *url, uint64_t size, const struct hashes *want,
                  struct ocu_error *err)
 {
 	struct ocu_httpc_resp r = {0};
-	struct headers h = {.n = 0};
-	struct hashes empty;
-	int rc = hash("", 0, &empty, err);
-	put_header(&h, "x-amz-content-sha256", empty.sha256);
-	struct ocu_httpc_req q = {.method = "HEAD", .url = url, .headers = h.list, .want_header = META};
-	if (!rc)
-		rc = ask(b, &q, &r, err);
-	if (rc)
+	int rc = look(b, url, &r, err);
+	if (rc <= 0)
 		return rc;
-	if (r.status == 404)
-		rc = 0;
-	else if (r.status != 200)
-		rc = refused(&r, "HEAD", err);
-	else if (r.length == (int64_t)size && strcmp(r.header, want->sha256) == 0)
-		rc = 1;
-	else
+	if (r.length != (int64_t)size || strcmp(r.header[0], want->sha256) != 0)
 		rc = ocu_error_set(err, OCU_E_EXISTS, "%s is there with other bytes", url);
 	ocu_httpc_resp_done(&r);
 	return rc;
@@ -203,19 +225,57 @@ static int put(const struct bucket *b, const char *url, const void *data, size_t
 	return rc;
 }
 
+/* The file in memory, its hashes and its address. *ret_data is the caller's to unmap. */
+static int read_file(const struct bucket *b, const char *name, int fd, uint64_t size, void **ret_data,
+                     struct hashes *ret, char url[URL_MAX], struct ocu_error *err)
+{
+	void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return ocu_error_errno(err, OCU_E_IO, errno, "mapping %s", name);
+	snprintf(url, URL_MAX, "%s/%s", b->url, name);
+	int rc = hash(data, size, ret, err);
+	if (rc)
+		munmap(data, size);
+	else
+		*ret_data = data;
+	return rc;
+}
+
 int bucket_put(const struct bucket *b, const char *name, int fd, uint64_t size, struct ocu_error *err)
 {
 	char url[URL_MAX];
 	struct hashes of;
-	void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return ocu_error_errno(err, OCU_E_IO, errno, "mapping %s", name);
-	snprintf(url, sizeof url, "%s/%s", b->url, name);
-	int rc = hash(data, size, &of, err);
-	if (!rc)
-		rc = there(b, url, size, &of, err);
+	void *data = NULL;
+	int rc = read_file(b, name, fd, size, &data, &of, url, err);
+	if (rc)
+		return rc;
+	rc = there(b, url, size, &of, err);
 	if (!rc)
 		rc = put(b, url, data, size, &of, err);
 	munmap(data, size);
 	return rc > 0 ? 0 : rc;
+}
+
+int bucket_holds(const struct bucket *b, const char *name, int fd, struct holding_want *want,
+                 struct ocu_error *err)
+{
+	char url[URL_MAX];
+	struct hashes of;
+	struct ocu_httpc_resp r = {0};
+	void *data = NULL;
+	int rc = read_file(b, name, fd, want->size, &data, &of, url, err);
+	if (rc)
+		return rc;
+	munmap(data, want->size);
+	want->sha256 = of.sha256;
+	rc = look(b, url, &r, err);
+	if (rc == 0)
+		return ocu_error_set(err, OCU_E_NOT_FOUND, "the archive does not have it");
+	if (rc < 0)
+		return rc;
+	const struct holding h = take(&r);
+	rc = holding_check(&h, want, err);
+	want->sha256 = NULL;
+	ocu_httpc_resp_done(&r);
+	return rc;
 }

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+struct holding_want;
 struct ocu_error;
 
 struct bucket {
@@ -26,5 +27,9 @@ int bucket_url_port(const char *url, struct ocu_error *err);
  * and whatever else the store or the network says. Blocks for as long as the file takes at 256 KiB a second,
  * and half a minute. */
 int bucket_put(const struct bucket *b, const char *name, int fd, uint64_t size, struct ocu_error *err);
+/* Whether url/name can stand for the file (want->size bytes; want->sha256 is filled in meanwhile): asks the
+ * store now. 0; OCU_E_NOT_FOUND; what holding_check() says; what the store or the network says. */
+int bucket_holds(const struct bucket *b, const char *name, int fd, struct holding_want *want,
+                 struct ocu_error *err);
 
 #endif

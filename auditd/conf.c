@@ -45,5 +45,8 @@ const struct ocu_conf_opt auditd_options[] = {
      "bucket's own rules"},
     {"archive_days", OCU_CONF_INT, "2557", 1, 36525, NULL,
      "Days an object is locked for, from the moment it is put; 2557 are seven years"},
+    {"hot_days", OCU_CONF_INT, "90", 1, 90, NULL,
+     "Days a sealed segment stays here once the archive has it; then it is there alone. Without archive_url "
+     "nothing is ever removed"},
     {0},
 };

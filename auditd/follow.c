@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "libocu/err.h"
+#include "libocu/trail_anchor.h"
 
 int follow_open(struct follow *f, const char *dir, struct ocu_error *err)
 {
@@ -75,17 +76,18 @@ static int enter_segment(struct follow *f, uint64_t segment, uint64_t *ret_first
 
 int follow_seek(struct follow *f, uint64_t number, struct ocu_error *err)
 {
-	uint64_t segment = 0, first = 0;
-	int rc = ocu_trail_last_segment(f->dirfd, &segment, err);
-	if (!rc && segment == 0)
+	struct ocu_trail_span span;
+	uint64_t first = 0;
+	int rc = ocu_trail_span(f->dirfd, NULL, &span, err);
+	if (!rc && span.last == 0)
 		rc = ocu_error_set(err, OCU_E_NOT_FOUND, "the trail has no segment");
 	/* From the end, because that is where it usually is. */
-	for (; !rc && segment > 0; segment--) {
-		rc = enter_segment(f, segment, &first, err);
+	for (uint64_t n = rc ? 0 : span.last; !rc && n >= span.first; n--) {
+		rc = enter_segment(f, n, &first, err);
 		if (!rc && first <= number)
 			break;
 	}
-	f->number = number - 1;
+	f->number = (number > first ? number : first) - 1;
 	return rc;
 }
 

@@ -21,7 +21,8 @@ struct follow {
 /* f can be closed whatever the outcome. */
 int follow_open(struct follow *f, const char *dir, struct ocu_error *err);
 void follow_close(struct follow *f);
-/* Record `number` is the next one; it need not exist yet. OCU_E_NOT_FOUND when the trail has no segment. */
+/* Record `number` is the next one, or the first that is not in the archive alone; it need not exist yet.
+ * OCU_E_NOT_FOUND when the trail has no segment. */
 int follow_seek(struct follow *f, uint64_t number, struct ocu_error *err);
 /* 1 and the next record, which points into memory that is good until the next call; 0 when there is none, or
  * when its number is above `limit`. */

@@ -20,6 +20,7 @@
 #include "auditd/lane.h"
 #include "auditd/metrics.h"
 #include "auditd/own.h"
+#include "auditd/retire_run.h"
 #include "auditd/store.h"
 #include "libocu/daemon.h"
 #include "libocu/err.h"
@@ -46,6 +47,7 @@ struct auditd {
 	struct committer *committer;
 	struct own *own;
 	struct aside *forward, *archive;
+	struct retire_run *retire;
 	struct intake intake;
 	struct ocu_rpc_server *rpc;
 	struct auditor *auditor;
@@ -138,6 +140,23 @@ static int ready(void *arg, char *why, size_t size)
 	return ok;
 }
 
+static int watch_outside(struct auditd *a, struct ocu_error *err)
+{
+	const struct retire_run_opts retire = {
+	    .store = a->store,
+	    .own = a->own,
+	    .signer = a->signer,
+	    .keys = a->envelope_keys,
+	    .archive = a->archive,
+	    .forward = a->forward,
+	    .hot_days = (unsigned)ocu_conf_int(a->d.conf, "hot_days"),
+	};
+	int rc = aside_watch(a->forward, a->store, a->own, err);
+	if (!rc)
+		rc = aside_watch(a->archive, a->store, a->own, err);
+	return rc ? rc : retire_run_start(&a->retire, &retire, err);
+}
+
 static int serve(struct auditd *a, struct ocu_error *err)
 {
 	const char *listen = ocu_conf_str(a->d.conf, "auditor_listen");
@@ -168,14 +187,13 @@ static int serve(struct auditd *a, struct ocu_error *err)
 	if (!rc && *listen)
 		rc = auditor_start(&a->auditor, &auditor, err);
 	if (!rc)
-		rc = aside_watch(a->forward, a->store, a->own, err);
-	if (!rc)
-		rc = aside_watch(a->archive, a->store, a->own, err);
+		rc = watch_outside(a, err);
 	return rc ? rc : ocu_daemon_metrics(&a->d, ready, a, err);
 }
 
 static void stop(struct auditd *a)
 {
+	retire_run_stop(a->retire);
 	auditor_stop(a->auditor, DRAIN_MS);
 	ocu_rpc_server_stop(a->rpc, DRAIN_MS);
 	lifecycle(a, "auditd.stop", 2);

@@ -7,9 +7,9 @@
 #include "libocu/metrics.h"
 
 static struct {
-	struct ocu_counter *records, *bytes, *batches, *failures, *suppressed;
+	struct ocu_counter *records, *bytes, *batches, *failures, *suppressed, *removed, *kept;
 	struct ocu_gauge *batch_records, *collector_up, *collector_behind, *archive_up, *archived,
-	    *archive_behind;
+	    *archive_behind, *local, *local_bytes;
 	struct ocu_histogram *sync;
 	struct ocu_counter *accepted[OCU_COMP_COUNT], *refused[OCU_COMP_COUNT], *shaped[OCU_COMP_COUNT];
 } m;
@@ -33,6 +33,12 @@ void metrics_init(void)
 	m.archived = ocu_gauge("ocu_auditd_archive_segments", NULL, "Sealed segments in the archive");
 	m.archive_behind =
 	    ocu_gauge("ocu_auditd_archive_behind_segments", NULL, "Sealed segments that are not in it yet");
+	m.local = ocu_gauge("ocu_auditd_local_segments", NULL, "Segments on this host's disk");
+	m.local_bytes = ocu_gauge("ocu_auditd_local_bytes", NULL, "Bytes of them");
+	m.removed = ocu_counter("ocu_auditd_removed_segments_total", NULL,
+	                        "Segments removed because the archive has had them for hot_days");
+	m.kept = ocu_counter("ocu_auditd_removal_failures_total", NULL,
+	                     "Attempts to remove one that is old enough that kept it");
 	m.sync = ocu_histogram("ocu_auditd_sync_seconds", NULL, "Duration of fdatasync");
 	for (int c = 1; c < OCU_COMP_COUNT; c++) {
 		char label[64];
@@ -106,4 +112,22 @@ void metrics_archive(bool reached, uint64_t done, uint64_t known)
 	ocu_gauge_set(m.archive_up, reached);
 	ocu_gauge_set(m.archived, (int64_t)done);
 	ocu_gauge_set(m.archive_behind, done < known ? (int64_t)(known - done) : 0);
+}
+
+void metrics_local(uint64_t segments, uint64_t bytes)
+{
+	if (!m.local)
+		return;
+	ocu_gauge_set(m.local, (int64_t)segments);
+	ocu_gauge_set(m.local_bytes, (int64_t)bytes);
+}
+
+void metrics_removed(void)
+{
+	add(m.removed, 1);
+}
+
+void metrics_kept(void)
+{
+	add(m.kept, 1);
 }

@@ -19,5 +19,9 @@ void metrics_suppressed(uint64_t own_events); /* counted instead of written */
 void metrics_forward(bool connected, uint64_t sent, uint64_t durable);
 /* Of the archive: whether its last attempt went well, segments in it, and segments that could be. */
 void metrics_archive(bool reached, uint64_t done, uint64_t known);
+/* Of the disk: segments here, and their bytes; one was removed; one that could go stayed. */
+void metrics_local(uint64_t segments, uint64_t bytes);
+void metrics_removed(void);
+void metrics_kept(void);
 
 #endif

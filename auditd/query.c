@@ -41,7 +41,7 @@ static int last_of(int dirfd, uint64_t segment, uint64_t *ret, struct ocu_error 
 static int find_segment(int dirfd, const struct store_head *head, uint64_t from, uint64_t *ret,
                         struct ocu_error *err)
 {
-	uint64_t low = 1, high = head->segment;
+	uint64_t low = head->first, high = head->segment;
 	while (low < high) {
 		uint64_t mid = low + (high - low) / 2;
 		uint64_t last = 0;

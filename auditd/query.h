@@ -23,7 +23,7 @@ struct query {
 };
 
 /* Appends the record lines as they stand in the trail. *ret_next: where to go on, 0 when the durable end was
- * reached. */
+ * reached. head is of store_read_begin(). Records that are in the archive alone are passed over. */
 int query_run(const struct query *q, int dirfd, const struct store_head *head, struct ocu_buf *out,
               uint64_t *ret_next, struct ocu_error *err);
 

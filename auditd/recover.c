@@ -11,6 +11,7 @@
 #include "libocu/cleanup.h"
 #include "libocu/clock.h"
 #include "libocu/err.h"
+#include "libocu/trail_anchor.h"
 #include "libocu/trail_segment.h"
 
 #define CUT_MAX (16u << 20) /* a batch is at most 8 MiB; what is more was not ours */
@@ -24,35 +25,17 @@ void recovery_done(struct recovery *r)
 
 static int walk_to(struct recovery *r, int fd, const struct ocu_trail_head *h, struct ocu_error *err)
 {
-	struct ocu_trail_lines lines;
-	const char *line;
-	size_t len;
-	bool opening = true;
+	struct ocu_trail_lines lines = {0};
 	int rc = ocu_trail_walk_init(&r->walk, err);
 	if (!rc)
 		rc = ocu_trail_lines_init(&lines, err);
-	if (rc)
-		return rc;
-	ocu_trail_lines_seek(&lines, fd, OCU_TRAIL_HEADER, h->end);
-	while ((rc = ocu_trail_lines_next(&lines, &line, &len, err)) > 0) {
-		rc = opening ? ocu_trail_walk_opening(&r->walk, line, len, err)
-		             : ocu_trail_walk_record(&r->walk, line, len, err);
-		if (rc)
-			break;
-		if (opening) {
-			memcpy(r->since, r->walk.time, sizeof r->since);
-			r->before = r->walk.number;
-		}
-		opening = false;
-	}
+	if (!rc)
+		rc = ocu_trail_walk_segment(&r->walk, &lines, fd, h, err);
 	ocu_trail_lines_done(&lines);
-	if (rc)
-		return rc;
-	if (h->segment != r->segment || r->walk.segment != r->segment ||
-	    strcmp(h->trail, r->walk.trail) != 0 || h->number != r->walk.number ||
-	    strcmp(h->last.hex, r->walk.last.hex) != 0)
-		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is not that of its last record");
-	return 0;
+	if (!rc && r->walk.segment != r->segment)
+		rc = ocu_error_set(err, OCU_E_CHAIN_BROKEN, "it is segment %llu",
+		                   (unsigned long long)r->walk.segment);
+	return rc;
 }
 
 /* Tries one slot; a slot that cannot be the end leaves its reason. */
@@ -104,15 +87,47 @@ static int examine_tail(struct recovery *r, int fd, struct ocu_error *err)
 	return ocu_trail_hash(r->walk.hasher, r->cut, r->cut_bytes, &r->cut_hash);
 }
 
+/* A trail that begins behind an anchor must go on where that says: one line tells. */
+static int check_anchor(const struct ocu_trail_span *span, int dirfd, struct ocu_error *err)
+{
+	struct ocu_trail_walk walk;
+	struct ocu_trail_lines lines = {0};
+	const char *line;
+	size_t len;
+	OCU_CLOSE int fd = ocu_trail_segment_open(dirfd, span->anchor.segment + 1, err);
+	if (fd < 0)
+		return fd;
+	int rc = ocu_trail_walk_init(&walk, err);
+	if (!rc)
+		rc = ocu_trail_lines_init(&lines, err);
+	if (!rc) {
+		ocu_trail_walk_anchor(&walk, &span->anchor);
+		ocu_trail_lines_seek(&lines, fd, OCU_TRAIL_HEADER, UINT64_MAX);
+		rc = ocu_trail_lines_next(&lines, &line, &len, err);
+		if (rc > 0)
+			rc = ocu_trail_walk_opening(&walk, line, len, err);
+	}
+	ocu_trail_lines_done(&lines);
+	ocu_trail_walk_done(&walk);
+	return rc ? ocu_error_add(err, "behind the anchor of segment %llu",
+	                          (unsigned long long)span->anchor.segment)
+	          : 0;
+}
+
 int recover_find(struct recovery *r, int dirfd, const struct ocu_jwks *keys, struct ocu_error *err)
 {
 	struct ocu_trail_slots slots;
+	struct ocu_trail_span span;
 	struct ocu_error own = {0};
 	err = err ? err : &own;
 	memset(r, 0, sizeof *r);
-	int rc = ocu_trail_last_segment(dirfd, &r->segment, err);
-	if (rc || r->segment == 0)
+	int rc = ocu_trail_span(dirfd, keys, &span, err);
+	if (!rc && span.anchored)
+		rc = check_anchor(&span, dirfd, err);
+	if (rc || span.last == 0)
 		return rc;
+	r->first = span.first;
+	r->segment = span.last;
 	OCU_CLOSE int fd = ocu_trail_segment_open(dirfd, r->segment, err);
 	if (fd < 0)
 		return fd;
@@ -184,7 +199,7 @@ int recover_apply(struct recovery *r, struct segment *s, const struct ocu_jwks *
 	} else if (!rc) {
 		rc = segment_trim(s, err);
 	}
-	if (!rc && r->segment > 1)
+	if (!rc && r->segment > r->first)
 		rc = seal_before(r, s, keys, err);
 	return rc;
 }

@@ -14,10 +14,9 @@
 struct ocu_jwks;
 
 struct recovery {
-	uint64_t segment; /* 0: the folder holds no trail */
+	uint64_t segment; /* the last; 0: the folder holds no trail */
+	uint64_t first;   /* before it all are in the archive */
 	struct ocu_trail_walk walk;
-	char since[32];  /* the time of its opening */
-	uint64_t before; /* records in the segments before it */
 	struct ocu_trail_head head;
 	bool torn; /* bytes were cut, or a head slot did not verify */
 	char *cut; /* what followed the end, at most 16 MiB of it */

@@ -1,6 +1,7 @@
 /* store: batches into records, records into the segment, one segment after another. */
 #include "auditd/store.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct store {
 	uint64_t batch_records;
 	size_t batch_notices; /* how many of the pending notices the batch holds */
 	pthread_mutex_t lock; /* published */
+	pthread_rwlock_t removal;
 	struct store_head published;
 };
 
@@ -118,6 +120,7 @@ static int begin_trail(struct store *s, struct ocu_error *err)
 	if (rc)
 		return rc;
 	memcpy(s->since, s->segment.head.time, sizeof s->since);
+	s->published.first = 1;
 	s->chain.at.segment = 1;
 	s->chain.at.last = last;
 	chain_commit(&s->chain);
@@ -132,8 +135,9 @@ static int continue_trail(struct store *s, struct recovery *r, struct ocu_error 
 		return rc;
 	if (r->torn)
 		notice_recovered(&s->notices, r);
-	memcpy(s->since, r->since, sizeof s->since);
-	s->before = r->before;
+	memcpy(s->since, r->walk.since, sizeof s->since);
+	s->before = r->walk.before;
+	s->published.first = r->first;
 	chain_init(&s->chain, &r->walk);
 	return 0;
 }
@@ -148,6 +152,7 @@ int store_open(struct store **ret, const struct store_opts *o, struct ocu_error 
 	s->opts.dir = NULL;
 	ocu_buf_init(&s->batch, STORE_BATCH_MAX + OCU_TRAIL_RECORD_MAX);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_rwlock_init(&s->removal, NULL);
 	s->dirfd = ocu_trail_dir_open(o->dir, err);
 	segment_init(&s->segment, s->dirfd, o->signer);
 	int rc = s->dirfd < 0 ? s->dirfd : recover_find(&r, s->dirfd, o->keys, err);
@@ -179,6 +184,7 @@ void store_close(struct store *s)
 	notices_done(&s->notices);
 	ocu_buf_done(&s->batch);
 	pthread_mutex_destroy(&s->lock);
+	pthread_rwlock_destroy(&s->removal);
 	free(s);
 }
 
@@ -300,6 +306,39 @@ int store_commit(struct store *s, struct ocu_error *err)
 void store_note_refused(struct store *s, uint64_t events, const struct ocu_error *why)
 {
 	notices_refused(&s->notices, events, why);
+}
+
+void store_read_begin(struct store *s, struct store_head *ret)
+{
+	pthread_rwlock_rdlock(&s->removal);
+	store_head(s, ret);
+}
+
+void store_read_end(struct store *s)
+{
+	pthread_rwlock_unlock(&s->removal);
+}
+
+static int remove_first(struct store *s, struct ocu_error *err)
+{
+	char name[OCU_TRAIL_NAME_MAX];
+	pthread_mutex_lock(&s->lock);
+	ocu_trail_segment_name(s->published.first, name);
+	pthread_mutex_unlock(&s->lock);
+	if ((unlinkat(s->dirfd, name, 0) && errno != ENOENT) || fsync(s->dirfd))
+		return ocu_error_errno(err, OCU_E_IO, errno, "removing %s", name);
+	pthread_mutex_lock(&s->lock);
+	s->published.first++;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+int store_remove_first(struct store *s, struct ocu_error *err)
+{
+	pthread_rwlock_wrlock(&s->removal);
+	int rc = remove_first(s, err);
+	pthread_rwlock_unlock(&s->removal);
+	return rc;
 }
 
 int store_dirfd(const struct store *s)

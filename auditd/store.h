@@ -34,6 +34,7 @@ struct store_opts {
 /* A position of the trail that was durable when asked. */
 struct store_head {
 	uint64_t records;
+	uint64_t first; /* segment; those before it are in the archive alone */
 	uint64_t segment;
 	uint64_t end; /* offset in the segment */
 	unsigned char hash[32];
@@ -67,6 +68,12 @@ void store_abort(struct store *s); /* forgets what was added since begin */
 void store_note_refused(struct store *s, uint64_t events, const struct ocu_error *why);
 
 void store_head(struct store *s, struct store_head *ret);
+/* The same, for reading segments: from ret->first on they stay where they are until store_read_end(). */
+void store_read_begin(struct store *s, struct store_head *ret);
+void store_read_end(struct store *s);
+/* Removes the first segment once nobody reads. That it may go, and that an anchor says so, is the caller's to
+ * see to (retire). OCU_E_IO. */
+int store_remove_first(struct store *s, struct ocu_error *err);
 int store_dirfd(const struct store *s);
 const char *store_trail(const struct store *s);
 

@@ -119,12 +119,13 @@ static bool set_signature(CURL *c, const struct ocu_httpc_req *q)
 }
 
 /* The last response's, should an interim one have had it, too. */
-static void take_header(CURL *c, const char *name, struct ocu_httpc_resp *ret)
+static void take_headers(CURL *c, const char *const *names, struct ocu_httpc_resp *ret)
 {
 	struct curl_header *h;
 
-	if (name && curl_easy_header(c, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK)
-		snprintf(ret->header, sizeof ret->header, "%s", h->value);
+	for (size_t i = 0; names && names[i] && i < OCU_HTTPC_HEADERS_MAX; i++)
+		if (curl_easy_header(c, names[i], 0, CURLH_HEADER, -1, &h) == CURLHE_OK)
+			snprintf(ret->header[i], sizeof ret->header[i], "%s", h->value);
 }
 
 static int failure(CURLcode code, const struct ocu_buf *body, const char *why, struct ocu_error *err)
@@ -188,7 +189,7 @@ int ocu_httpc(const struct ocu_httpc_req *q, struct ocu_httpc_resp *ret, struct 
 		return failure(code, &body, why, err);
 	rc = take_response(c, &body, ret, err);
 	if (!rc)
-		take_header(c, q->want_header, ret);
+		take_headers(c, q->want_headers, ret);
 	return rc;
 }
 

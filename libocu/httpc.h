@@ -11,6 +11,8 @@
 
 struct ocu_error;
 
+#define OCU_HTTPC_HEADERS_MAX 6
+
 struct ocu_httpc_req {
 	const char *method; /* "GET" */
 	const char *url;
@@ -26,7 +28,9 @@ struct ocu_httpc_req {
 	/* AWS signature version 4: "aws:amz:<region>:<service>" and "<access key>:<secret key>"; both or
 	 * neither. */
 	const char *sigv4, *sigv4_key;
-	const char *want_header; /* name of a response header to be given; NULL: none */
+	/* Names of response headers to be given, at most OCU_HTTPC_HEADERS_MAX; NULL-terminated; may be NULL.
+	 */
+	const char *const *want_headers;
 };
 
 struct ocu_httpc_resp {
@@ -34,8 +38,9 @@ struct ocu_httpc_resp {
 	char *body; /* NUL-terminated */
 	size_t len;
 	char content_type[128];
-	char header[256]; /* want_header's value, "" without one; cut when longer */
-	int64_t length;   /* Content-Length as the server said it; -1: it did not */
+	/* The values of want_headers, in their order; "" for one that is not there; cut when longer. */
+	char header[OCU_HTTPC_HEADERS_MAX][256];
+	int64_t length; /* Content-Length as the server said it; -1: it did not */
 };
 
 int ocu_httpc(const struct ocu_httpc_req *q, struct ocu_httpc_resp *ret, struct ocu_error *err);

@@ -20,9 +20,11 @@ struct ocu_trail_report {
 	uint64_t sources;
 	unsigned char head[32]; /* hash of the last record, or of the opening line when there is none */
 	uint64_t
-	    bad_record; /* number of the first record that does not verify, when broken; 0: not a record */
-	char why[256];  /* what is broken; when verified, a note about unsigned bytes, or "" */
-	uint64_t segments;
+	    bad_record;    /* number of the first record that does not verify, when broken; 0: not a record */
+	char why[256];     /* what is broken; when verified, a note about unsigned bytes, or "" */
+	uint64_t segments; /* number of the last */
+	uint64_t archived_segments; /* so many from the first on are not here: the anchor says so */
+	uint64_t archived_records; /* in those; they are counted in records, but only their end was checked */
 	uint64_t unsigned_records; /* well-formed records after the signed head */
 	uint64_t unsigned_bytes;   /* all bytes after the signed head that are not preallocation */
 	uint64_t bytes;            /* read and checked */
@@ -30,7 +32,8 @@ struct ocu_trail_report {
 	char head_time[32];        /* when the head was signed */
 };
 
-/* Verifies every segment of the folder: each record's hash, the link to the one before it, the per-source
+/* Verifies every segment of the folder, from the first on or from where the signed anchor says that all
+ * before is in an archive (trail_anchor): each record's hash, the link to the one before it, the per-source
  * sequence without gap, and the signed head against the last record (so that removal at the end shows).
  * 0, or OCU_E_CHAIN_BROKEN with ret filled. Works on a folder that auditd is appending to and on a copy of
  * one; memory does not grow with the trail. */

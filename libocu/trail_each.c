@@ -5,6 +5,7 @@
 #include "libocu/cleanup.h"
 #include "libocu/err.h"
 #include "libocu/trail.h"
+#include "libocu/trail_anchor.h"
 #include "libocu/trail_segment.h"
 
 struct reader {
@@ -28,7 +29,23 @@ static int one_record(struct reader *r, const char *line, size_t len, struct ocu
 	return r->each(r->arg, rec.number, source, rec.event, rec.event_len);
 }
 
-static int one_segment(struct reader *r, uint64_t segment, struct ocu_error *err)
+/* The first one here says where the numbers begin. */
+static int one_opening(struct reader *r, bool begins, const char *line, size_t len, struct ocu_error *err)
+{
+	struct ocu_trail_opening o;
+	struct ocu_trail_sources sources;
+	ocu_trail_sources_init(&sources);
+	int rc = ocu_trail_opening_parse(&o, &sources, line, len, NULL);
+	ocu_trail_sources_done(&sources);
+	if (!rc && begins)
+		r->number = o.first - 1;
+	if (rc || o.first == 0 || o.first != r->number + 1)
+		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "record %" PRIu64 " is malformed or missing",
+		                     r->number + 1);
+	return 0;
+}
+
+static int one_segment(struct reader *r, uint64_t segment, bool begins, struct ocu_error *err)
 {
 	struct ocu_trail_slots slots;
 	const char *line;
@@ -46,7 +63,7 @@ static int one_segment(struct reader *r, uint64_t segment, struct ocu_error *err
 	ocu_trail_lines_seek(&r->lines, fd, OCU_TRAIL_HEADER, h->end);
 	bool opening = true;
 	while ((rc = ocu_trail_lines_next(&r->lines, &line, &len, err)) > 0) {
-		rc = opening ? 0 : one_record(r, line, len, err);
+		rc = opening ? one_opening(r, begins, line, len, err) : one_record(r, line, len, err);
 		opening = false;
 		if (rc)
 			return rc;
@@ -60,16 +77,16 @@ int ocu_trail_each(const char *dir,
                    void *arg, struct ocu_error *err)
 {
 	struct reader r = {.each = each, .arg = arg};
-	uint64_t last = 0;
+	struct ocu_trail_span span;
 	OCU_CLOSE int dirfd = ocu_trail_dir_open(dir, err);
 	if (dirfd < 0)
 		return dirfd;
 	r.dirfd = dirfd;
-	int rc = ocu_trail_last_segment(dirfd, &last, err);
+	int rc = ocu_trail_span(dirfd, NULL, &span, err);
 	if (!rc)
 		rc = ocu_trail_lines_init(&r.lines, err);
-	for (uint64_t n = 1; !rc && n <= last; n++)
-		rc = one_segment(&r, n, err);
+	for (uint64_t n = span.first; !rc && n && n <= span.last; n++)
+		rc = one_segment(&r, n, n == span.first && n > 1, err);
 	ocu_trail_lines_done(&r.lines);
 	return rc;
 }

@@ -11,30 +11,38 @@
 #include "libocu/trail_format.h"
 #include "libocu/trail_scan.h"
 
-#define SIG_MEMBER ",\"sig\":\""
-#define SIG_TEXT   86 /* 64 bytes in base64url without padding */
+int ocu_trail_sign(char *text, size_t size, size_t n, const struct ocu_signer *signer, size_t *ret_len,
+                   struct ocu_error *err)
+{
+	static const char member[] = ",\"sig\":\"", end[] = "\"}";
+	unsigned char sig[64];
+	char sig_text[OCU_TRAIL_SIG + 8];
+	if (n + sizeof member + OCU_TRAIL_SIG + sizeof end > size)
+		return ocu_error_set(err, OCU_E_INTERNAL, "a line of the trail that does not fit");
+	int rc = ocu_signer_sign(signer, text, n, sig, err);
+	if (rc)
+		return rc;
+	ocu_b64url_encode(sig, sizeof sig, sig_text);
+	*ret_len = n + (size_t)snprintf(text + n, size - n, "%s%s%s", member, sig_text, end);
+	return 0;
+}
 
 int ocu_trail_head_put(char slot[OCU_TRAIL_SLOT], const struct ocu_trail_head *h,
                        const struct ocu_signer *signer, struct ocu_error *err)
 {
 	char text[OCU_TRAIL_SLOT];
-	unsigned char sig[64];
-	char sig_text[SIG_TEXT + 8];
+	size_t len;
 	int n = snprintf(text, sizeof text,
 	                 "{\"head\":%llu,\"trail\":\"%s\",\"segment\":%llu,\"end\":%llu,\"last\":\"%s\","
 	                 "\"generation\":%llu,\"state\":\"%s\",\"time\":\"%s\",\"kid\":\"%s\"",
 	                 (unsigned long long)h->number, h->trail, (unsigned long long)h->segment,
 	                 (unsigned long long)h->end, h->last.hex, (unsigned long long)h->generation,
 	                 h->sealed ? "sealed" : "open", h->time, ocu_signer_kid(signer));
-	if (n < 0 || (size_t)n + sizeof SIG_MEMBER + SIG_TEXT + 3 > sizeof text)
-		return ocu_error_set(err, OCU_E_INTERNAL, "a trail head that does not fit its slot");
-	int rc = ocu_signer_sign(signer, text, (size_t)n, sig, err);
+	int rc = ocu_trail_sign(text, sizeof text - 1, (size_t)n, signer, &len, err);
 	if (rc)
 		return rc;
-	ocu_b64url_encode(sig, sizeof sig, sig_text);
-	n += snprintf(text + n, sizeof text - (size_t)n, SIG_MEMBER "%s\"}", sig_text);
-	memcpy(slot, text, (size_t)n);
-	memset(slot + n, ' ', OCU_TRAIL_SLOT - (size_t)n - 1);
+	memcpy(slot, text, len);
+	memset(slot + len, ' ', OCU_TRAIL_SLOT - len - 1);
 	slot[OCU_TRAIL_SLOT - 1] = '\n';
 	return 0;
 }
@@ -55,17 +63,6 @@ static bool scan_padding(struct ocu_scan *s)
 	return true;
 }
 
-static bool scan_sig(struct ocu_scan *s, unsigned char sig[64])
-{
-	const char *text;
-	unsigned char raw[66];
-	if (!ocu_scan_lit(s, SIG_MEMBER) || !ocu_scan_bytes(s, SIG_TEXT, &text) ||
-	    ocu_b64url_decode(text, SIG_TEXT, raw, sizeof raw) != 64)
-		return false;
-	memcpy(sig, raw, 64);
-	return true;
-}
-
 int ocu_trail_head_parse(struct ocu_trail_head *ret, const char slot[OCU_TRAIL_SLOT], size_t *signed_len,
                          unsigned char sig[64], struct ocu_error *err)
 {
@@ -83,7 +80,7 @@ int ocu_trail_head_parse(struct ocu_trail_head *ret, const char slot[OCU_TRAIL_S
 	    !ocu_scan_lit(&s, ",\"kid\":\"") || !ocu_scan_copy(&s, sizeof h.kid, h.kid))
 		goto malformed;
 	*signed_len = (size_t)(s.p - slot);
-	if (!scan_sig(&s, sig) || !ocu_scan_lit(&s, "}") || !scan_padding(&s))
+	if (!ocu_scan_sig(&s, sig) || !ocu_scan_lit(&s, "}") || !scan_padding(&s))
 		goto malformed;
 	memcpy(h.last.hex, last, OCU_TRAIL_HEX);
 	h.last.hex[OCU_TRAIL_HEX] = '\0';

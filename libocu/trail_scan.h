@@ -8,9 +8,16 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "libocu/jwt.h"
 #include "libocu/trail_format.h"
 
 #define OCU_TRAIL_TIME 24 /* bytes of an RFC 3339 time with milliseconds */
+#define OCU_TRAIL_SIG  86 /* 64 bytes in base64url without padding */
+
+/* Ends text[n], a line up to its signature, with the signature over it and the closing brace; size is that of
+ * text. In trail_head. */
+int ocu_trail_sign(char *text, size_t size, size_t n, const struct ocu_signer *signer, size_t *ret_len,
+                   struct ocu_error *err);
 
 struct ocu_scan {
 	const char *p;
@@ -100,6 +107,17 @@ static inline bool ocu_scan_copy(struct ocu_scan *s, size_t max, char *out)
 		return false;
 	memcpy(out, at, len);
 	out[len] = '\0';
+	return true;
+}
+
+static inline bool ocu_scan_sig(struct ocu_scan *s, unsigned char sig[64])
+{
+	const char *text;
+	unsigned char raw[66];
+	if (!ocu_scan_lit(s, ",\"sig\":\"") || !ocu_scan_bytes(s, OCU_TRAIL_SIG, &text) ||
+	    ocu_b64url_decode(text, OCU_TRAIL_SIG, raw, sizeof raw) != 64)
+		return false;
+	memcpy(sig, raw, 64);
 	return true;
 }
 

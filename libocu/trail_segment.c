@@ -46,10 +46,10 @@ static int missing(uint64_t number, struct ocu_error *err)
 	return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %llu is missing", (unsigned long long)number);
 }
 
-static int first_missing(int dirfd, uint64_t last, struct ocu_error *err)
+static int first_missing(int dirfd, uint64_t first, uint64_t last, struct ocu_error *err)
 {
 	char name[OCU_TRAIL_NAME_MAX];
-	for (uint64_t n = 1; n < last; n++) {
+	for (uint64_t n = first; n < last; n++) {
 		ocu_trail_segment_name(n, name);
 		if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW))
 			return missing(n, err);
@@ -57,7 +57,7 @@ static int first_missing(int dirfd, uint64_t last, struct ocu_error *err)
 	return 0;
 }
 
-int ocu_trail_last_segment(int dirfd, uint64_t *ret, struct ocu_error *err)
+int ocu_trail_list(int dirfd, uint64_t *ret_first, uint64_t *ret_last, struct ocu_error *err)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -67,16 +67,19 @@ int ocu_trail_last_segment(int dirfd, uint64_t *ret, struct ocu_error *err)
 			close(fd);
 		return ocu_error_errno(err, OCU_E_IO, saved, "reading the trail folder");
 	}
-	uint64_t last = 0, count = 0;
+	uint64_t first = 0, last = 0, count = 0;
 	for (struct dirent *e; (e = readdir(d));) {
 		uint64_t number = name_number(e->d_name);
 		count += number > 0;
 		if (number > last)
 			last = number;
+		if (number && (number < first || first == 0))
+			first = number;
 	}
 	closedir(d);
-	*ret = last;
-	return count == last ? 0 : first_missing(dirfd, last, err);
+	*ret_first = first;
+	*ret_last = last;
+	return count == 0 || count == last - first + 1 ? 0 : first_missing(dirfd, first, last, err);
 }
 
 int ocu_trail_segment_open(int dirfd, uint64_t number, struct ocu_error *err)

@@ -16,8 +16,9 @@
 
 void ocu_trail_segment_name(uint64_t number, char out[OCU_TRAIL_NAME_MAX]);
 int ocu_trail_dir_open(const char *dir, struct ocu_error *err); /* fd; OCU_E_NOT_FOUND, OCU_E_IO */
-/* The last segment's number, 0 when the folder has none. A number missing before it is OCU_E_CHAIN_BROKEN. */
-int ocu_trail_last_segment(int dirfd, uint64_t *ret, struct ocu_error *err);
+/* The numbers of the first and the last segment of the folder, 0 when it has none. One missing between them
+ * is OCU_E_CHAIN_BROKEN. Whether the first may be what it is says ocu_trail_span(). */
+int ocu_trail_list(int dirfd, uint64_t *ret_first, uint64_t *ret_last, struct ocu_error *err);
 /* Descriptor for reading; a missing file is OCU_E_CHAIN_BROKEN. */
 int ocu_trail_segment_open(int dirfd, uint64_t number, struct ocu_error *err);
 /* Reads exactly len bytes: OCU_E_IO, or OCU_E_CHAIN_BROKEN when the file is shorter. */

@@ -15,6 +15,7 @@
 #include "libocu/err.h"
 #include "libocu/jwt.h"
 #include "libocu/trail.h"
+#include "libocu/trail_anchor.h"
 #include "libocu/trail_segment.h"
 #include "libocu/trail_walk.h"
 
@@ -23,7 +24,7 @@ struct verifier {
 	const struct ocu_jwks *keys;
 	struct ocu_trail_walk walk;
 	struct ocu_trail_lines lines;
-	uint64_t last_segment;
+	struct ocu_trail_span span;
 	bool sealed_only;
 	uint64_t generation; /* newest of the segment before */
 	struct ocu_trail_report *report;
@@ -31,6 +32,8 @@ struct verifier {
 
 /* auditd may be writing the slot at this moment; the moment is shorter than a read. */
 #define SLOT_TRIES 5
+/* And it may be removing what the archive has, one segment after the other. */
+#define LIST_TRIES 16
 
 static int read_heads(struct verifier *v, int fd, struct ocu_trail_slots *slots, struct ocu_error *err)
 {
@@ -51,10 +54,11 @@ static int read_heads(struct verifier *v, int fd, struct ocu_trail_slots *slots,
  * successor before it seals: so look once more before saying that it is missing. */
 static int check_sealed(struct verifier *v, uint64_t segment, struct ocu_error *err)
 {
-	int rc = segment == v->last_segment ? ocu_trail_last_segment(v->dirfd, &v->last_segment, err) : 0;
+	uint64_t first;
+	int rc = segment == v->span.last ? ocu_trail_list(v->dirfd, &first, &v->span.last, err) : 0;
 	if (rc)
 		return rc;
-	if (segment == v->last_segment && !v->sealed_only)
+	if (segment == v->span.last && !v->sealed_only)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %" PRIu64 " is missing", segment + 1);
 	return 0;
 }
@@ -70,26 +74,6 @@ static int check_head(struct verifier *v, const struct ocu_trail_head *h, uint64
 	if (!h->sealed && v->sealed_only)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the segment is not sealed");
 	return h->sealed ? check_sealed(v, segment, err) : 0;
-}
-
-static int walk_lines(struct verifier *v, int fd, const struct ocu_trail_head *h, struct ocu_error *err)
-{
-	const char *line;
-	size_t len;
-	ocu_trail_lines_seek(&v->lines, fd, OCU_TRAIL_HEADER, h->end);
-	int rc = ocu_trail_lines_next(&v->lines, &line, &len, err);
-	if (rc == 0)
-		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "no opening line");
-	if (rc > 0)
-		rc = ocu_trail_walk_opening(&v->walk, line, len, err);
-	if (rc < 0)
-		return rc;
-	while ((rc = ocu_trail_lines_next(&v->lines, &line, &len, err)) > 0) {
-		rc = ocu_trail_walk_record(&v->walk, line, len, err);
-		if (rc)
-			return rc;
-	}
-	return rc;
 }
 
 /* Offset behind the last byte after `from` that is not NUL. */
@@ -125,7 +109,7 @@ static int check_tail(struct verifier *v, int fd, uint64_t segment, uint64_t end
 	int rc = used_end(fd, end, &used, err);
 	if (rc || used == end)
 		return rc;
-	if (segment != v->last_segment)
+	if (segment != v->span.last)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "%llu bytes follow the end of segment %llu",
 		                     (unsigned long long)(used - end), (unsigned long long)segment);
 	ocu_trail_lines_seek(&v->lines, fd, end, used);
@@ -160,30 +144,40 @@ static int verify_segment(struct verifier *v, uint64_t segment, struct ocu_error
 	const struct ocu_trail_head *h = ocu_trail_slots_newest(&slots);
 	rc = check_head(v, h, segment, err);
 	if (!rc)
-		rc = walk_lines(v, fd, h, err);
+		rc = ocu_trail_walk_segment(&v->walk, &v->lines, fd, h, err);
 	note_progress(v);
-	if (!rc && (h->number != v->walk.number || strcmp(h->last.hex, v->walk.last.hex) != 0 ||
-	            strcmp(h->trail, v->walk.trail) != 0))
-		rc = ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the signed head is not that of the last record");
+	if (!rc && v->span.anchored && segment == v->span.anchor.segment)
+		rc = ocu_trail_walk_at_anchor(&v->walk, &v->span.anchor, err);
 	if (rc) {
 		v->report->bad_record = v->walk.number + 1;
 		return rc;
 	}
 	v->generation = h->generation;
+	if (segment == v->span.first)
+		v->report->archived_records = v->walk.before;
 	v->report->segments = segment;
 	v->report->bytes += h->end;
 	memcpy(v->report->head_time, h->time, sizeof v->report->head_time);
 	return check_tail(v, fd, segment, h->end, err);
 }
 
+static void note_archived(struct verifier *v)
+{
+	v->report->archived_segments = v->span.first - 1;
+	if (v->span.first == v->span.anchor.segment + 1)
+		ocu_trail_walk_anchor(&v->walk, &v->span.anchor);
+}
+
 static int verify_all(struct verifier *v, struct ocu_error *err)
 {
-	int rc = ocu_trail_last_segment(v->dirfd, &v->last_segment, err);
+	int rc = ocu_trail_span(v->dirfd, v->keys, &v->span, err);
 	if (rc)
 		return rc;
-	if (v->last_segment == 0)
+	if (v->span.last == 0)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment 1 is missing");
-	for (uint64_t n = 1; n <= v->last_segment; n++) {
+	if (v->span.anchored)
+		note_archived(v);
+	for (uint64_t n = v->span.first; n <= v->span.last; n++) {
 		rc = verify_segment(v, n, err);
 		if (rc)
 			return ocu_error_add(err, "segment %llu", (unsigned long long)n);
@@ -191,25 +185,45 @@ static int verify_all(struct verifier *v, struct ocu_error *err)
 	return 0;
 }
 
+/* auditd may have removed the first segment, or some, between the list of the folder and the opening of it.
+ */
+static bool moved_on(const struct verifier *v)
+{
+	struct ocu_trail_span now;
+	return v->span.first && v->report->segments == 0 &&
+	       ocu_trail_span(v->dirfd, v->keys, &now, NULL) == 0 && now.first > v->span.first;
+}
+
+static int verify_once(struct verifier *v, struct ocu_error *err)
+{
+	int rc = ocu_trail_walk_init(&v->walk, err);
+	if (!rc)
+		rc = ocu_trail_lines_init(&v->lines, err);
+	if (!rc)
+		rc = verify_all(v, err);
+	ocu_trail_lines_done(&v->lines);
+	ocu_trail_walk_done(&v->walk);
+	return rc;
+}
+
 static int verify(const char *dir, bool sealed_only, const struct ocu_jwks *envelope_keys,
                   struct ocu_trail_report *ret, struct ocu_error *err)
 {
 	struct ocu_error own = {0};
-	struct verifier v = {.keys = envelope_keys, .report = ret, .sealed_only = sealed_only};
+	struct verifier v;
+	int rc, tries = 0;
 	if (!err)
 		err = &own;
 	memset(ret, 0, sizeof *ret);
 	OCU_CLOSE int dirfd = ocu_trail_dir_open(dir, err);
 	if (dirfd < 0)
 		return dirfd;
-	v.dirfd = dirfd;
-	int rc = ocu_trail_walk_init(&v.walk, err);
-	if (!rc)
-		rc = ocu_trail_lines_init(&v.lines, err);
-	if (!rc)
-		rc = verify_all(&v, err);
-	ocu_trail_lines_done(&v.lines);
-	ocu_trail_walk_done(&v.walk);
+	do {
+		v = (struct verifier){
+		    .dirfd = dirfd, .keys = envelope_keys, .report = ret, .sealed_only = sealed_only};
+		memset(ret, 0, sizeof *ret);
+		rc = verify_once(&v, err);
+	} while (rc == OCU_E_CHAIN_BROKEN && tries++ < LIST_TRIES && moved_on(&v));
 	if (rc == OCU_E_CHAIN_BROKEN)
 		snprintf(ret->why, sizeof ret->why, "%.255s", err->text);
 	return rc;

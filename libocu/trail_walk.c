@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "libocu/err.h"
+#include "libocu/trail_anchor.h"
+#include "libocu/trail_segment.h"
 
 int ocu_trail_walk_init(struct ocu_trail_walk *w, struct ocu_error *err)
 {
@@ -59,7 +61,7 @@ static const char *opening_fault(const struct ocu_trail_walk *w, const struct oc
 		return "the segment does not go on where the one before ended";
 	if (!same_hash(o->prev, &w->last))
 		return "the segment is not linked to the one before";
-	if (!same_sources(sources, &w->sources))
+	if (!w->anchored && !same_sources(sources, &w->sources))
 		return "the segment's sequences are not those of the one before";
 	return NULL;
 }
@@ -85,10 +87,12 @@ int ocu_trail_walk_opening(struct ocu_trail_walk *w, const char *line, size_t le
 	}
 	ocu_trail_sources_done(&w->sources);
 	w->sources = sources;
+	w->anchored = false;
 	memcpy(w->trail, o.trail, sizeof w->trail);
 	memcpy(w->time, o.time, sizeof w->time);
 	w->segment = o.segment;
-	w->number = o.first - 1;
+	memcpy(w->since, o.time, sizeof w->since);
+	w->number = w->before = o.first - 1;
 	w->last = hash;
 	return 0;
 }
@@ -117,5 +121,44 @@ int ocu_trail_walk_record(struct ocu_trail_walk *w, const char *line, size_t len
 	w->last = hash;
 	memcpy(w->time, r.time, 24);
 	w->time[24] = '\0';
+	return 0;
+}
+
+void ocu_trail_walk_anchor(struct ocu_trail_walk *w, const struct ocu_trail_anchor *a)
+{
+	memcpy(w->trail, a->trail, sizeof w->trail);
+	w->segment = a->segment;
+	w->number = a->records;
+	w->last = a->last;
+	w->anchored = true;
+}
+
+int ocu_trail_walk_at_anchor(const struct ocu_trail_walk *w, const struct ocu_trail_anchor *a,
+                             struct ocu_error *err)
+{
+	if (w->segment == a->segment && w->number == a->records && strcmp(w->trail, a->trail) == 0 &&
+	    same_hash(a->last.hex, &w->last))
+		return 0;
+	return broken(err, "the anchor is not of this segment's end");
+}
+
+int ocu_trail_walk_segment(struct ocu_trail_walk *w, struct ocu_trail_lines *lines, int fd,
+                           const struct ocu_trail_head *h, struct ocu_error *err)
+{
+	const char *line;
+	size_t len;
+	ocu_trail_lines_seek(lines, fd, OCU_TRAIL_HEADER, h->end);
+	int rc = ocu_trail_lines_next(lines, &line, &len, err);
+	if (rc == 0)
+		return broken(err, "no opening line");
+	if (rc > 0)
+		rc = ocu_trail_walk_opening(w, line, len, err);
+	while (rc == 0 && (rc = ocu_trail_lines_next(lines, &line, &len, err)) > 0)
+		rc = ocu_trail_walk_record(w, line, len, err);
+	if (rc)
+		return rc;
+	if (h->segment != w->segment || h->number != w->number || strcmp(h->trail, w->trail) != 0 ||
+	    !same_hash(h->last.hex, &w->last))
+		return broken(err, "the signed head is not that of the last record");
 	return 0;
 }

@@ -69,10 +69,12 @@ static void show_report(const struct args *a, int rc, const struct ocu_trail_rep
 
 	hex(r->head, sizeof r->head, head);
 	if (a->json) {
-		json_t *j = json_pack("{sb sI sI sI ss ss ss ss}", "verified", (int)!broken, "records",
-		                      (json_int_t)r->records, "sources", (json_int_t)r->sources, "bad_record",
-		                      (json_int_t)r->bad_record, "head", head, "head_time", r->head_time,
-		                      "why", r->why, "live", live);
+		json_t *j =
+		    json_pack("{sb sI sI sI sI sI ss ss ss ss}", "verified", (int)!broken, "records",
+		              (json_int_t)r->records, "sources", (json_int_t)r->sources, "archived_segments",
+		              (json_int_t)r->archived_segments, "archived_records",
+		              (json_int_t)r->archived_records, "bad_record", (json_int_t)r->bad_record,
+		              "head", head, "head_time", r->head_time, "why", r->why, "live", live);
 		show_json(j);
 		json_decref(j);
 		return;
@@ -80,6 +82,9 @@ static void show_report(const struct args *a, int rc, const struct ocu_trail_rep
 	printf("%s: %llu records from %llu sources in %llu segments, head %.16s of %s\n",
 	       broken ? "NOT VERIFIED" : "verified", (unsigned long long)r->records,
 	       (unsigned long long)r->sources, (unsigned long long)r->segments, head, r->head_time);
+	if (r->archived_segments)
+		printf("segments 1 to %llu (records 1 to %llu) are in the archive\n",
+		       (unsigned long long)r->archived_segments, (unsigned long long)r->archived_records);
 	if (r->why[0]) {
 		show_text(r->why);
 		fputs("\n", stdout);
@@ -134,7 +139,17 @@ struct selection {
 	bool lines; /* JSON */
 	uint64_t skip;
 	uint64_t matched;
+	bool begun;
 };
+
+/* Who looks for what is not here must know. */
+static void note_beginning(struct selection *s, uint64_t number)
+{
+	if (!s->begun && number > 1)
+		fprintf(stderr, "occ: audit: records 1 to %llu are in the archive\n",
+		        (unsigned long long)number - 1);
+	s->begun = true;
+}
 
 static bool member_is(const json_t *event, const char *key, const char *want)
 {
@@ -178,6 +193,7 @@ static int one(void *arg, uint64_t number, const char *source, const char *text,
 	struct selection *s = arg;
 	OCU_JSON json_t *event = NULL;
 
+	note_beginning(s, number);
 	if (ocu_json_parse(text, (size_t)len, EVENT_MAX, &event, NULL))
 		return OCU_E_CHAIN_BROKEN;
 	if (!matches(s->args, event) || s->matched++ < s->skip)

@@ -40,7 +40,7 @@ MATRIX = {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True},
     },
     "cert-manager": {"pki": {"source": "certManager", "certManager": {"issuer": "internal", "issuerKind": "ClusterIssuer"}},
-                     "archive": {"url": "https://s3.bank.example/trail", "secret": "archive", "lock": "governance", "days": 30, "peers": PEER}},
+                     "archive": {"url": "https://s3.bank.example/trail", "secret": "archive", "lock": "governance", "days": 30, "hotDays": 7, "peers": PEER}},
     "existing": {"pki": {"source": "existing", "prefix": "kept"}, "preflight": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "device": {"sandboxd": {"image": {"repository": "ocu/sandboxd"}, "fuseResource": ""}},
     # The second row is what "device" becomes when a node joins it.

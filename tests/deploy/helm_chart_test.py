@@ -82,6 +82,7 @@ def test_the_validation_does_refuse():
     ({"archive": {"url": "http://s3/trail"}}, "archive.url"),
     ({"archive": {"url": "https://s3/"}}, "archive.url"),
     ({"archive": {"lock": "forever"}}, "archive.lock"),
+    ({"archive": {"hotDays": 91}}, "archive.hotDays"),
     ({"auditd": {"image": {"repository": "x"}, "config": {"archive_url": "https://s3/trail"}}}, "archive_url is not allowed"),
 ])
 def test_values_that_are_wrong_are_refused(values, says):

@@ -20,7 +20,7 @@
 {{- end -}}
 {{- with $r.Values.archive -}}
 {{- if .url -}}
-{{- $own = merge $own (dict "archive_url" .url "archive_region" .region "archive_ca" "/etc/ocu/archive/ca.crt" "archive_access_key" "/etc/ocu/archive/access-key" "archive_secret_key" "/etc/ocu/archive/secret-key" "archive_lock" .lock "archive_days" .days) -}}
+{{- $own = merge $own (dict "archive_url" .url "archive_region" .region "archive_ca" "/etc/ocu/archive/ca.crt" "archive_access_key" "/etc/ocu/archive/access-key" "archive_secret_key" "/etc/ocu/archive/secret-key" "archive_lock" .lock "archive_days" .days "hot_days" .hotDays) -}}
 {{- end -}}
 {{- end -}}
 {{- else -}}
