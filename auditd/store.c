@@ -324,13 +324,13 @@ static int remove_first(struct store *s, struct ocu_error *err)
 	char name[OCU_TRAIL_NAME_MAX];
 	pthread_mutex_lock(&s->lock);
 	ocu_trail_segment_name(s->published.first, name);
+	int failed = unlinkat(s->dirfd, name, 0) && errno != ENOENT ? errno : 0;
+	s->published.first += failed == 0;
 	pthread_mutex_unlock(&s->lock);
-	if ((unlinkat(s->dirfd, name, 0) && errno != ENOENT) || fsync(s->dirfd))
-		return ocu_error_errno(err, OCU_E_IO, errno, "removing %s", name);
-	pthread_mutex_lock(&s->lock);
-	s->published.first++;
-	pthread_mutex_unlock(&s->lock);
-	return 0;
+	/* Should the name come back after a crash, the anchor says what it is. */
+	if (!failed && fsync(s->dirfd))
+		failed = errno;
+	return failed ? ocu_error_errno(err, OCU_E_IO, failed, "removing %s", name) : 0;
 }
 
 int store_remove_first(struct store *s, struct ocu_error *err)
