@@ -39,10 +39,15 @@ struct ocu_trail_report {
  * one; memory does not grow with the trail. */
 int ocu_trail_verify(const char *dir, const struct ocu_jwks *envelope_keys, struct ocu_trail_report *ret,
                      struct ocu_error *err);
-/* The same for a copy of the sealed segments alone, as an archive has it: the last one must be sealed, and
- * what follows it is not asked for. That nothing after it is missing this cannot say. */
-int ocu_trail_verify_sealed(const char *dir, const struct ocu_jwks *envelope_keys,
-                            struct ocu_trail_report *ret, struct ocu_error *err);
+enum ocu_trail_state {
+	OCU_TRAIL_RUNNING, /* as above: what follows the head is reported, and does not count */
+	OCU_TRAIL_AT_REST, /* nobody writes to it: nothing may follow the head */
+	/* A copy of the sealed segments alone, as an archive has it: the last one must be sealed, and what
+	 * follows it is not asked for. That nothing after it is missing this cannot say. */
+	OCU_TRAIL_SEALED,
+};
+int ocu_trail_verify_as(const char *dir, enum ocu_trail_state state, const struct ocu_jwks *envelope_keys,
+                        struct ocu_trail_report *ret, struct ocu_error *err);
 /* Calls each for every record in order: the number, the source's component name (with "/<instance>" when it
  * has one), and the event's JSON. A non-zero return stops and is returned. Checks form and numbering, not
  * hashes. */

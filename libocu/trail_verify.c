@@ -25,7 +25,7 @@ struct verifier {
 	struct ocu_trail_walk walk;
 	struct ocu_trail_lines lines;
 	struct ocu_trail_span span;
-	bool sealed_only;
+	enum ocu_trail_state state;
 	uint64_t generation; /* newest of the segment before */
 	struct ocu_trail_report *report;
 };
@@ -58,7 +58,7 @@ static int check_sealed(struct verifier *v, uint64_t segment, struct ocu_error *
 	int rc = segment == v->span.last ? ocu_trail_list(v->dirfd, &first, &v->span.last, err) : 0;
 	if (rc)
 		return rc;
-	if (segment == v->span.last && !v->sealed_only)
+	if (segment == v->span.last && v->state != OCU_TRAIL_SEALED)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "segment %" PRIu64 " is missing", segment + 1);
 	return 0;
 }
@@ -71,7 +71,7 @@ static int check_head(struct verifier *v, const struct ocu_trail_head *h, uint64
 		                     h->segment);
 	if (h->generation <= v->generation)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the head is older than the segment before");
-	if (!h->sealed && v->sealed_only)
+	if (!h->sealed && v->state == OCU_TRAIL_SEALED)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "the segment is not sealed");
 	return h->sealed ? check_sealed(v, segment, err) : 0;
 }
@@ -100,7 +100,8 @@ static int used_end(int fd, uint64_t from, uint64_t *ret, struct ocu_error *err)
 	return 0;
 }
 
-/* Behind the last head: reported. Behind the end of a segment that another follows: nothing may be there. */
+/* Behind the last head: reported, or refused when nobody writes. Behind the end of a segment that another
+ * follows: nothing may be there. */
 static int check_tail(struct verifier *v, int fd, uint64_t segment, uint64_t end, struct ocu_error *err)
 {
 	uint64_t used = end;
@@ -109,7 +110,7 @@ static int check_tail(struct verifier *v, int fd, uint64_t segment, uint64_t end
 	int rc = used_end(fd, end, &used, err);
 	if (rc || used == end)
 		return rc;
-	if (segment != v->span.last)
+	if (segment != v->span.last || v->state == OCU_TRAIL_SEALED)
 		return ocu_error_set(err, OCU_E_CHAIN_BROKEN, "%llu bytes follow the end of segment %llu",
 		                     (unsigned long long)(used - end), (unsigned long long)segment);
 	ocu_trail_lines_seek(&v->lines, fd, end, used);
@@ -121,7 +122,8 @@ static int check_tail(struct verifier *v, int fd, uint64_t segment, uint64_t end
 	         "%llu bytes (%llu records) follow the signed head: not yet signed, or added by someone else",
 	         (unsigned long long)v->report->unsigned_bytes,
 	         (unsigned long long)v->report->unsigned_records);
-	return 0;
+	return v->state == OCU_TRAIL_AT_REST ? ocu_error_set(err, OCU_E_CHAIN_BROKEN, "%s", v->report->why)
+	                                     : 0;
 }
 
 static void note_progress(struct verifier *v)
@@ -206,8 +208,8 @@ static int verify_once(struct verifier *v, struct ocu_error *err)
 	return rc;
 }
 
-static int verify(const char *dir, bool sealed_only, const struct ocu_jwks *envelope_keys,
-                  struct ocu_trail_report *ret, struct ocu_error *err)
+int ocu_trail_verify_as(const char *dir, enum ocu_trail_state state, const struct ocu_jwks *envelope_keys,
+                        struct ocu_trail_report *ret, struct ocu_error *err)
 {
 	struct ocu_error own = {0};
 	struct verifier v;
@@ -219,8 +221,7 @@ static int verify(const char *dir, bool sealed_only, const struct ocu_jwks *enve
 	if (dirfd < 0)
 		return dirfd;
 	do {
-		v = (struct verifier){
-		    .dirfd = dirfd, .keys = envelope_keys, .report = ret, .sealed_only = sealed_only};
+		v = (struct verifier){.dirfd = dirfd, .keys = envelope_keys, .report = ret, .state = state};
 		memset(ret, 0, sizeof *ret);
 		rc = verify_once(&v, err);
 	} while (rc == OCU_E_CHAIN_BROKEN && tries++ < LIST_TRIES && moved_on(&v));
@@ -232,11 +233,5 @@ static int verify(const char *dir, bool sealed_only, const struct ocu_jwks *enve
 int ocu_trail_verify(const char *dir, const struct ocu_jwks *envelope_keys, struct ocu_trail_report *ret,
                      struct ocu_error *err)
 {
-	return verify(dir, false, envelope_keys, ret, err);
-}
-
-int ocu_trail_verify_sealed(const char *dir, const struct ocu_jwks *envelope_keys,
-                            struct ocu_trail_report *ret, struct ocu_error *err)
-{
-	return verify(dir, true, envelope_keys, ret, err);
+	return ocu_trail_verify_as(dir, OCU_TRAIL_RUNNING, envelope_keys, ret, err);
 }

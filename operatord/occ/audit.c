@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "libocu/cleanup.h"
 #include "libocu/clock.h"
@@ -62,6 +63,27 @@ static const char *against_live(const struct live *l, const struct ocu_trail_rep
 	return r->records == l->records && strcmp(head, l->head) == 0 ? "matches" : "contradicts";
 }
 
+/* Seconds since the last signature by this host's clock; negative when that is behind. */
+static long long signed_ago(const struct ocu_trail_report *r)
+{
+	struct tm t = {0};
+
+	return strptime(r->head_time, "%Y-%m-%dT%H:%M:%S", &t) ? (long long)(ocu_wall_s() - timegm(&t)) : 0;
+}
+
+/* Each batch is signed: what follows the signature is the next one, being written, or not auditd's. */
+static void show_tail(const struct ocu_trail_report *r)
+{
+	if (!r->head_time[0])
+		return;
+	printf("last signature %lld s ago, ", signed_ago(r));
+	if (r->unsigned_bytes)
+		printf("%llu records (%llu bytes) after it\n", (unsigned long long)r->unsigned_records,
+		       (unsigned long long)r->unsigned_bytes);
+	else
+		fputs("nothing after it\n", stdout);
+}
+
 static void show_report(const struct args *a, int rc, const struct ocu_trail_report *r, const char *live)
 {
 	bool broken = rc || strcmp(live, "contradicts") == 0;
@@ -70,11 +92,13 @@ static void show_report(const struct args *a, int rc, const struct ocu_trail_rep
 	hex(r->head, sizeof r->head, head);
 	if (a->json) {
 		json_t *j =
-		    json_pack("{sb sI sI sI sI sI ss ss ss ss}", "verified", (int)!broken, "records",
+		    json_pack("{sb sI sI sI sI sI sI sI ss ss sI ss ss}", "verified", (int)!broken, "records",
 		              (json_int_t)r->records, "sources", (json_int_t)r->sources, "archived_segments",
 		              (json_int_t)r->archived_segments, "archived_records",
 		              (json_int_t)r->archived_records, "bad_record", (json_int_t)r->bad_record,
-		              "head", head, "head_time", r->head_time, "why", r->why, "live", live);
+		              "unsigned_records", (json_int_t)r->unsigned_records, "unsigned_bytes",
+		              (json_int_t)r->unsigned_bytes, "head", head, "head_time", r->head_time,
+		              "head_age_s", (json_int_t)signed_ago(r), "why", r->why, "live", live);
 		show_json(j);
 		json_decref(j);
 		return;
@@ -82,6 +106,7 @@ static void show_report(const struct args *a, int rc, const struct ocu_trail_rep
 	printf("%s: %llu records from %llu sources in %llu segments, head %.16s of %s\n",
 	       broken ? "NOT VERIFIED" : "verified", (unsigned long long)r->records,
 	       (unsigned long long)r->sources, (unsigned long long)r->segments, head, r->head_time);
+	show_tail(r);
 	if (r->archived_segments)
 		printf("segments 1 to %llu (records 1 to %llu) are in the archive\n",
 		       (unsigned long long)r->archived_segments, (unsigned long long)r->archived_records);
@@ -121,8 +146,11 @@ int run_audit_verify(const struct args *a)
 		return show_error(a, "audit verify", &err);
 	if (!a->dir)
 		ask_live(&d, &live);
-	rc = (a->sealed ? ocu_trail_verify_sealed : ocu_trail_verify)(a->dir ? a->dir : d.trail_dir, keys,
-	                                                              &report, &err);
+	rc = ocu_trail_verify_as(a->dir ? a->dir : d.trail_dir,
+	                         a->sealed    ? OCU_TRAIL_SEALED
+	                         : a->at_rest ? OCU_TRAIL_AT_REST
+	                                      : OCU_TRAIL_RUNNING,
+	                         keys, &report, &err);
 	ocu_jwks_free(keys);
 	if (rc && rc != OCU_E_CHAIN_BROKEN)
 		return show_error(a, "audit verify", &err);

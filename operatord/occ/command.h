@@ -28,7 +28,7 @@ struct args {
 	const char *session, *actor, *action, *limit, *name;
 	const char *url, *token, *prefix;
 	struct list dns, audience;
-	bool all, yes, no_chown, force, minimal, apply, sealed;
+	bool all, yes, no_chown, force, minimal, apply, sealed, at_rest;
 	const char *word[2]; /* positional */
 	size_t nwords;
 };

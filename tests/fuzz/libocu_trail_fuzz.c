@@ -1,6 +1,7 @@
 /* The trail reader: strict parsers give back what they read; a changed segment never verifies as it did. */
 #include "libocu/err.h"
 #include "libocu/trail.h"
+#include "libocu/trail_anchor.h"
 #include "libocu/trail_segment.h"
 #include "libocu/trail_walk.h"
 #include "tests/fuzz/trail_build.h"
@@ -86,6 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		build_init(&b);
 	if (size < 1)
 		return 0;
+	struct ocu_trail_anchor anchor;
+	ocu_trail_anchor_parse(&anchor, (const char *)data + 1, size - 1, b.keys, NULL);
 	if (data[0] % 4 == 0)
 		parse_lines((const char *)data + 1, size - 1);
 	else if (data[0] % 4 == 1)

@@ -1,9 +1,11 @@
 """auditd alone: SIGKILL under load, a full disk, a flooding source, copies made while it appends.
 shows: NFR-SEC-03, NFR-SEC-56, NFR-REL-03, NFR-REL-12"""
 import base64
+import hashlib
 import json
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -91,6 +93,33 @@ def test_copies_made_while_it_appends(tmp_path):
         assert verified, again  # how many pass depends on how often this disk makes it rotate
         assert result(load)["refused"] == 0
         a.must_verify()
+
+
+def test_a_tail_that_nobody_signed(tmp_path):
+    """What stands behind the last signature does not count, is told, and of a trail at rest it is refused."""
+    with Auditd({}) as a:
+        assert a.append(raw())[0] == 0
+        a.kill("auditd", signal.SIGTERM)
+        at_rest = ("audit", "verify", "--at-rest", "--dir", a.trail)
+        out = a.occ(*at_rest).stdout
+        assert re.search(r"last signature [0-9]+ s ago, nothing after it", out), out
+        segment = a.trail / "00000001.jsonl"
+        # A record as anybody can make one: the chain goes on, and no signature says that it does.
+        lines = segment.read_bytes()[8192:].split(b"\n")
+        last = lines[-2]
+        n, prev = json.loads(last)["n"], last.rsplit(b'"hash":"', 1)[1][:64]
+        seq = 1 + sum(json.loads(x)["source"] == "auditd" for x in lines[1:-1])
+        body = re.sub(rb'^.*?,"event":', b'{"n":%d,"time":"%s","source":"auditd","seq":%d,"prev":"%s","event":' % (
+            n + 1, json.loads(last)["time"].encode(), seq, prev), last.rsplit(b',"hash":', 1)[0])
+        segment.write_bytes(segment.read_bytes() + body + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}\n')
+        told = a.must_verify()
+        assert told["records"] == n and told["unsigned_records"] == 1 and told["unsigned_bytes"] > 0 and told["head_age_s"] >= 0
+        assert "1 records" in a.occ("audit", "verify", "--dir", a.trail).stdout
+        p = a.occ(*at_rest, check=False)
+        assert p.returncode == 1 and "NOT VERIFIED" in p.stdout and "(1 records) follow the signed head" in p.stdout
+        # auditd takes it for no record of its own either.
+        a.start("auditd")
+        assert a.own("trail.recovered")[0]["unmapped"]["cut_bytes"] == told["unsigned_bytes"]
 
 
 def test_full_disk(tiny_disk, tmp_path):

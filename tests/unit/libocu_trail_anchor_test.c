@@ -224,12 +224,13 @@ START_TEST(test_sealed_alone)
 {
 	drop(SEGMENTS, SEGMENTS);
 	put_anchor(&at[2], t.signer);
-	ck_assert_int_eq(ocu_trail_verify_sealed(t.dir, t.keys, &rep, NULL), 0);
+	ck_assert_int_eq(ocu_trail_verify_as(t.dir, OCU_TRAIL_SEALED, t.keys, &rep, NULL), 0);
 	drop(1, 2);
-	ck_assert_int_eq(ocu_trail_verify_sealed(t.dir, t.keys, &rep, NULL), 0);
+	ck_assert_int_eq(ocu_trail_verify_as(t.dir, OCU_TRAIL_SEALED, t.keys, &rep, NULL), 0);
 	ck_assert_uint_eq(rep.archived_segments, 2);
 	unlink(anchor_path());
-	ck_assert_int_eq(ocu_trail_verify_sealed(t.dir, t.keys, &rep, NULL), OCU_E_CHAIN_BROKEN);
+	ck_assert_int_eq(ocu_trail_verify_as(t.dir, OCU_TRAIL_SEALED, t.keys, &rep, NULL),
+	                 OCU_E_CHAIN_BROKEN);
 }
 END_TEST
 

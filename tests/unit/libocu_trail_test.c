@@ -24,6 +24,11 @@ static void make_small(void)
 	tf_close(&t, false);
 }
 
+static int verify_as(enum ocu_trail_state state)
+{
+	return ocu_trail_verify_as(t.dir, state, t.keys, &rep, NULL);
+}
+
 static void make_segments(unsigned n)
 {
 	for (unsigned i = 1; i <= n; i++) {
@@ -306,6 +311,11 @@ START_TEST(test_unsigned_tail)
 	ck_assert_uint_eq(rep.unsigned_records, 1);
 	ck_assert_uint_eq(rep.unsigned_bytes, extra);
 	ck_assert_ptr_nonnull(strstr(rep.why, "follow the signed head"));
+	/* Nobody writes to it: then it is somebody's addition. */
+	ck_assert_int_eq(verify_as(OCU_TRAIL_AT_REST), OCU_E_CHAIN_BROKEN);
+	ck_assert_ptr_nonnull(strstr(rep.why, "(1 records) follow the signed head"));
+	ck_assert_uint_eq(rep.unsigned_records, 1);
+	ck_assert_uint_eq(rep.records, 4);
 }
 END_TEST
 
@@ -315,6 +325,25 @@ START_TEST(test_preallocated_tail)
 	ck_assert_int_eq(truncate(tf_path(&t, 1), 1 << 20), 0);
 	ck_assert_int_eq(tf_verify(&t, &rep), 0);
 	ck_assert_uint_eq(rep.unsigned_bytes, 0);
+	ck_assert_int_eq(verify_as(OCU_TRAIL_AT_REST), 0);
+	int fd = open(tf_path(&t, 1), O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+	ck_assert_int_eq(verify_as(OCU_TRAIL_AT_REST), OCU_E_CHAIN_BROKEN);
+	ck_assert_int_eq(verify_as(OCU_TRAIL_RUNNING), 0);
+}
+END_TEST
+
+/* The last segment of an archive is sealed, and so is its end. */
+START_TEST(test_bytes_after_the_last_sealed_segment)
+{
+	make_segments(3);
+	ck_assert_int_eq(unlink(tf_path(&t, 3)), 0);
+	ck_assert_int_eq(verify_as(OCU_TRAIL_SEALED), 0);
+	int fd = open(tf_path(&t, 2), O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+	ck_assert_int_eq(verify_as(OCU_TRAIL_SEALED), OCU_E_CHAIN_BROKEN);
 }
 END_TEST
 
@@ -601,6 +630,7 @@ int main(void)
 	tcase_add_test(tc, test_rewritten_with_another_key);
 	tcase_add_test(tc, test_unsigned_tail);
 	tcase_add_test(tc, test_preallocated_tail);
+	tcase_add_test(tc, test_bytes_after_the_last_sealed_segment);
 	tcase_add_test(tc, test_bad_record_number);
 	tcase_add_loop_test(tc, test_signed_wrong_records, 0, 6);
 	tcase_add_loop_test(tc, test_signed_wrong_openings, 0, 8);
