@@ -64,8 +64,8 @@ START_TEST(test_goes_on_behind_the_anchor)
 			put_anchor(&at[a], t.signer);
 			ck_assert_msg(tf_verify(&t, &rep) == 0, "%u gone, anchor %u: %s", gone, a, rep.why);
 			ck_assert_uint_eq(rep.archived_segments, gone);
-			ck_assert_uint_eq(rep.archived_records, 3 * gone);
-			ck_assert_uint_eq(rep.records, 3 * SEGMENTS);
+			ck_assert_uint_eq(rep.archived_records, UINT64_C(3) * gone);
+			ck_assert_uint_eq(rep.records, UINT64_C(3) * SEGMENTS);
 			ck_assert_uint_eq(rep.segments, SEGMENTS);
 			ck_assert_uint_eq(rep.sources, 2);
 		}
