@@ -21,8 +21,8 @@
 #include "libocu/metrics.h"
 #include "libocu/peer.h"
 #include "libocu/pki.h"
+#include "libocu/refusals.h"
 #include "libocu/rpc.h"
-#include "libocu/shaper.h"
 #include "libocu/waiting.h"
 #include "proto/audit.pb-c.h"
 #include "proto/methods.h"
@@ -69,7 +69,7 @@ struct ocu_audit {
 	bool stopping;
 	struct batch *idle; /* of batches[] */
 	struct batch batches[BATCHES];
-	struct ocu_shaper refusals;
+	struct ocu_refusals *refusals;
 	bool refusing;     /* auditd did not take what it was sent last */
 	uint64_t probe_at; /* while it does not */
 	struct ocu_counter *committed, *failed, *lost;
@@ -345,20 +345,29 @@ void ocu_audit_report(struct ocu_audit *a, const struct ocu_event *ev)
 void ocu_audit_refused(struct ocu_audit *a, const struct ocu_event *ev)
 {
 	struct ocu_event shown = *ev;
-	char key[192];
 	unsigned hidden;
 
-	snprintf(key, sizeof key, "%s %.160s", ev->action, ev->actor_id);
-	pthread_mutex_lock(&a->lock);
-	bool due = ocu_shaper_take(&a->refusals, key, ocu_mono_ms(), &hidden);
-	pthread_mutex_unlock(&a->lock);
-	if (!due)
+	if (!ocu_refusals_take(a->refusals, ev->action, ev->actor_id, OCU_SHAPER_EACH_S, &hidden))
 		return;
 	OCU_JSON json_t *detail = ev->detail ? json_copy((json_t *)ev->detail) : json_object();
 	if (hidden)
 		json_object_set_new(detail, "unreported_before", json_integer(hidden));
 	shown.detail = json_object_size(detail) ? detail : NULL;
 	ocu_audit_report(a, &shown);
+}
+
+/* While auditd takes nothing they are counted on: told then, they would be lost. */
+static bool tell_refusals(void *arg, const struct ocu_event *ev)
+{
+	struct ocu_audit *a = arg;
+
+	pthread_mutex_lock(&a->lock);
+	bool taken = !a->refusing;
+	pthread_mutex_unlock(&a->lock);
+	taken &= ocu_rpc_client_connected(a->client);
+	if (taken)
+		ocu_audit_report(a, ev);
+	return taken;
 }
 
 void ocu_audit_rpc_refused(struct ocu_audit *a, const struct ocu_peer *peer, uint32_t method,
@@ -442,6 +451,10 @@ int ocu_audit_start(struct ocu_audit **ret, const char *url, const struct ocu_id
 	a->failed =
 	    ocu_counter("ocu_audit_events_total", "outcome=\"failed\"", "Audit events handed to auditd");
 	a->lost = ocu_counter("ocu_audit_lost_total", NULL, "Reports that did not reach the audit trail");
+	if ((rv = ocu_refusals_start(&a->refusals, OCU_REFUSALS_TELL_MS, tell_refusals, a, err)) != 0) {
+		ocu_audit_stop(a);
+		return rv;
+	}
 	*ret = a;
 	return 0;
 }
@@ -452,6 +465,7 @@ void ocu_audit_stop(struct ocu_audit *a)
 
 	if (!a)
 		return;
+	ocu_refusals_stop(a->refusals);
 	pthread_mutex_lock(&a->lock);
 	while (a->pending > 0 && ocu_cond_wait_until(&a->settled, &a->lock, &end))
 		;

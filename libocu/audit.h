@@ -29,7 +29,8 @@ int ocu_audit_commit_async(struct ocu_audit *a, const struct ocu_event *ev, ocu_
 void ocu_audit_report(struct ocu_audit *a, const struct ocu_event *ev);
 /* For what nobody was entitled to ask (no token, no grant, not permitted): at most 10 a second of an actor
  * and an action and 50 of all are reported; the next that is says in its detail, unreported_before, how many
- * of them were not. */
+ * of them were not; without a next one an event of its own (resource "several") says so within ten seconds.
+ */
 void ocu_audit_refused(struct ocu_audit *a, const struct ocu_event *ev);
 /* Ready-made `refused` callback for ocu_rpc_server_opts when arg is the struct ocu_audit; otherwise wrap it.
  */
