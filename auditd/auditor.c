@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auditd/lane.h"
 #include "auditd/own.h"
 #include "auditd/query.h"
 #include "auditd/store.h"
@@ -22,10 +21,9 @@
 #include "libocu/jwt.h"
 #include "libocu/pki.h"
 
-#define WAITING_MAX        16
-#define DENIALS_PER_SECOND 5
-#define ASSERTION_TTL_S    60
-#define SUBJECT_MAX        128
+#define WAITING_MAX     16
+#define ASSERTION_TTL_S 60
+#define SUBJECT_MAX     128
 
 struct job {
 	struct ocu_http_req *http;
@@ -37,7 +35,6 @@ struct auditor {
 	struct auditor_opts opts;
 	struct ocu_jwks *keys;
 	struct ocu_httpd *http;
-	struct lane_report denials;
 	pthread_t thread;
 	bool running;
 	pthread_mutex_t lock;
@@ -49,8 +46,8 @@ struct auditor {
 
 static void report_denied(struct auditor *a, struct ocu_http_req *r, const struct ocu_error *why)
 {
-	uint64_t suppressed;
-	if (!lanes_may_report(a->opts.lanes, &a->denials, DENIALS_PER_SECOND, &suppressed))
+	unsigned suppressed;
+	if (!own_may_report(a->opts.own, "auditor.denied", "unknown", &suppressed))
 		return;
 	OCU_JSON json_t *d = json_pack("{s:s, s:I}", "peer_ip", ocu_http_peer_ip(r), "unreported_before",
 	                               (json_int_t)suppressed);

@@ -7,7 +7,6 @@
 #define AUDITD_AUDITOR_H
 
 struct auditor;
-struct lanes;
 struct ocu_error;
 struct ocu_identity;
 struct own;
@@ -18,7 +17,6 @@ struct auditor_opts {
 	const char *jwks_path; /* operator-jwks.json */
 	const struct ocu_identity *identity;
 	struct store *store;
-	struct lanes *lanes;
 	struct own *own;
 };
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "auditd/request.h"
-#include "libocu/clock.h"
 #include "libocu/err.h"
 
 #define TURN_BYTES (64u << 10)
@@ -117,26 +116,4 @@ struct request *lanes_take(struct lanes *l)
 	}
 	pthread_mutex_unlock(&l->lock);
 	return r;
-}
-
-bool lanes_may_report(struct lanes *l, struct lane_report *which, unsigned per_second,
-                      uint64_t *ret_suppressed)
-{
-	uint64_t now = ocu_mono_ms();
-	bool may;
-	pthread_mutex_lock(&l->lock);
-	if (now - which->window_ms >= 1000) {
-		which->window_ms = now;
-		which->sent = 0;
-	}
-	may = which->sent < per_second;
-	if (may) {
-		which->sent++;
-		*ret_suppressed = which->suppressed;
-		which->suppressed = 0;
-	} else {
-		which->suppressed++;
-	}
-	pthread_mutex_unlock(&l->lock);
-	return may;
 }

@@ -21,20 +21,12 @@ struct request;
 #define LANE_SHARE        32 /* requests waiting in one lane beyond which its source is shaped */
 #define LANE_REQUESTS_MAX 96 /* and beyond which it is refused */
 
-/* How often something about a source may become an event; the rest is counted into the next one. */
-struct lane_report {
-	uint64_t window_ms; /* start of the current second */
-	unsigned sent;
-	uint64_t suppressed;
-};
-
 struct lane {
 	char name[OCU_TRAIL_SOURCE_MAX]; /* "<component>" or "<component>/<instance>" */
 	enum ocu_component component;
 	struct request *head, **tail;
 	size_t requests, bytes; /* waiting */
 	size_t credit;          /* bytes it may still send in this turn */
-	struct lane_report refusals, shaped;
 };
 
 struct lanes {
@@ -55,9 +47,5 @@ int lanes_get(struct lanes *l, const struct ocu_peer *peer, struct lane **ret, s
 int lanes_put(struct lanes *l, struct request *r, bool *ret_shaped, struct ocu_error *err);
 /* The next request in turn, or NULL when all lanes are empty. */
 struct request *lanes_take(struct lanes *l);
-/* 1 when an event may be made of this now, with how many before it were not in *ret_suppressed; else counts.
- */
-bool lanes_may_report(struct lanes *l, struct lane_report *which, unsigned per_second,
-                      uint64_t *ret_suppressed);
 
 #endif

@@ -180,7 +180,6 @@ static int serve(struct auditd *a, struct ocu_error *err)
 	    .jwks_path = a->operator_keys,
 	    .identity = a->d.identity,
 	    .store = a->store,
-	    .lanes = &a->lanes,
 	    .own = a->own,
 	};
 	int rc = ocu_rpc_server_start(&a->rpc, &rpc, err);
@@ -199,8 +198,8 @@ static void stop(struct auditd *a)
 	lifecycle(a, "auditd.stop", 2);
 	aside_stop(a->forward);
 	aside_stop(a->archive);
-	committer_stop(a->committer);
 	own_free(a->own);
+	committer_stop(a->committer);
 	lanes_done(&a->lanes);
 	store_close(a->store);
 	ocu_jwks_free(a->envelope_keys);

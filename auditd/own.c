@@ -14,18 +14,23 @@
 #include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/json.h"
+#include "libocu/refusals.h"
 #include "libocu/rpc.h"
 #include "proto/methods.h"
 
-#define REFUSALS_PER_SECOND 50
-#define SHAPED_PER_SECOND   1
+#define SHAPED_PER_SECOND 1
 
 struct own {
-	struct lanes *lanes;
 	struct committer *committer;
-	struct lane *lane;               /* our name as a source; nothing waits in it */
-	struct lane_report rpc_refusals; /* all peers together: unknown ones have no lane */
+	struct lane *lane; /* our name as a source; nothing waits in it */
+	struct ocu_refusals *refusals;
 };
+
+static bool tell(void *arg, const struct ocu_event *ev)
+{
+	own_report(arg, ev);
+	return true;
+}
 
 int own_new(struct own **ret, struct lanes *lanes, struct committer *committer, struct ocu_error *err)
 {
@@ -33,9 +38,10 @@ int own_new(struct own **ret, struct lanes *lanes, struct committer *committer, 
 	struct own *o = calloc(1, sizeof *o);
 	if (!o)
 		return ocu_error_set(err, OCU_E_NOMEM, "own events");
-	o->lanes = lanes;
 	o->committer = committer;
 	int rc = lanes_get(lanes, &self, &o->lane, err);
+	if (!rc)
+		rc = ocu_refusals_start(&o->refusals, OCU_REFUSALS_TELL_MS, tell, o, err);
 	if (rc)
 		own_free(o);
 	else
@@ -45,6 +51,8 @@ int own_new(struct own **ret, struct lanes *lanes, struct committer *committer, 
 
 void own_free(struct own *o)
 {
+	if (o)
+		ocu_refusals_stop(o->refusals);
 	free(o);
 }
 
@@ -129,12 +137,17 @@ int own_commit(struct own *o, const struct ocu_event *ev, struct ocu_error *err)
 	return w.err.code;
 }
 
+bool own_may_report(struct own *o, const char *action, const char *actor, unsigned *ret_suppressed)
+{
+	return ocu_refusals_take(o->refusals, action, actor, OCU_SHAPER_EACH_S, ret_suppressed);
+}
+
 void own_append_refused(struct own *o, struct lane *lane, const char *trace, long event,
                         const struct ocu_error *why)
 {
-	uint64_t suppressed;
+	unsigned suppressed;
 	metrics_refused(lane->component);
-	if (!lanes_may_report(o->lanes, &lane->refusals, REFUSALS_PER_SECOND, &suppressed))
+	if (!own_may_report(o, "append.refused", lane->name, &suppressed))
 		return;
 	OCU_JSON json_t *d =
 	    json_pack("{s:s%, s:I, s:I}", "text", why->text, strnlen(why->text, 256), "event",
@@ -155,9 +168,9 @@ void own_append_refused(struct own *o, struct lane *lane, const char *trace, lon
 
 void own_source_shaped(struct own *o, struct lane *lane, bool refused)
 {
-	uint64_t suppressed;
+	unsigned suppressed;
 	metrics_shaped(lane->component);
-	if (!lanes_may_report(o->lanes, &lane->shaped, SHAPED_PER_SECOND, &suppressed))
+	if (!ocu_refusals_take(o->refusals, "source.shaped", lane->name, SHAPED_PER_SECOND, &suppressed))
 		return;
 	OCU_JSON json_t *d =
 	    json_pack("{s:b, s:I}", "refused", (int)refused, "unreported_before", (json_int_t)suppressed);
@@ -176,9 +189,10 @@ void own_source_shaped(struct own *o, struct lane *lane, bool refused)
 
 void own_rpc_refused(struct own *o, const struct ocu_peer *peer, uint32_t method, const struct ocu_error *why)
 {
-	uint64_t suppressed;
+	unsigned suppressed;
 	const struct ocu_rpc_method *m = ocu_method_find(method);
-	if (!lanes_may_report(o->lanes, &o->rpc_refusals, REFUSALS_PER_SECOND, &suppressed))
+	const char *actor = peer ? peer->spiffe : "unknown";
+	if (!own_may_report(o, "rpc.refused", actor, &suppressed))
 		return;
 	OCU_JSON json_t *d =
 	    json_pack("{s:s%, s:I, s:I}", "text", why->text, strnlen(why->text, 256), "method",
@@ -188,7 +202,7 @@ void own_rpc_refused(struct own *o, const struct ocu_peer *peer, uint32_t method
 	    .activity_id = 99,
 	    .action = "rpc.refused",
 	    .resource = m ? m->name : "unknown",
-	    .actor_id = peer ? peer->spiffe : "unknown",
+	    .actor_id = actor,
 	    .outcome = OCU_OUTCOME_DENIED,
 	    .reason = why->code,
 	    .detail = d,

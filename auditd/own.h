@@ -18,14 +18,19 @@ struct ocu_peer;
 struct own;
 
 int own_new(struct own **ret, struct lanes *lanes, struct committer *committer, struct ocu_error *err);
+/* Tells what own_may_report() kept, so the committer must still be there. o may be NULL. */
 void own_free(struct own *o);
 /* Queued; counted as suppressed when too much is. */
 void own_report(struct own *o, const struct ocu_event *ev);
 /* Returns when the event is durable: before an auditor is given anything. */
 int own_commit(struct own *o, const struct ocu_event *ev, struct ocu_error *err);
 
+/* Whether what actor was denied becomes an event: at most a few a second do. The next one says how many did
+ * not, or one of their own does (libocu/refusals). */
+bool own_may_report(struct own *o, const char *action, const char *actor, unsigned *ret_suppressed);
+
 /* A source's Append was refused for what it held (`event`: index of the bad one, -1: the request itself), or
- * because its queue was full. At most a few a second become events; the next one says how many did not. */
+ * because its queue was full. Limited likewise, by source. */
 void own_append_refused(struct own *o, struct lane *lane, const char *trace, long event,
                         const struct ocu_error *why);
 void own_source_shaped(struct own *o, struct lane *lane, bool refused);
