@@ -173,7 +173,11 @@ static void answer(struct run *r)
 	uint64_t question = atomic_load(&p->question);
 	if (question == atomic_load(&p->answered))
 		return;
-	int rc = holds(r, atomic_load(&p->segment), &err);
+	uint64_t segment = atomic_load(&p->segment);
+	int rc = holds(r, segment, &err);
+	/* The cursor was not right, or somebody took it out: it is put again. */
+	if (rc == OCU_E_NOT_FOUND && segment && segment <= r->done)
+		r->done = segment - 1;
 	snprintf(p->answer_why, sizeof p->answer_why, "%s", err.text);
 	atomic_store(&p->answer, rc);
 	atomic_store(&p->answered, question);

@@ -173,6 +173,18 @@ def test_a_store_that_does_not_have_it(authority, store, middle, lie):
         gone(a, a.old)  # it is asked again
 
 
+def test_what_is_no_longer_there_is_put_again(authority, store, middle):
+    middle.change = LIES["unlocked"][0]
+    with old_trail(authority, store, "taken-out") as a:
+        eventually(lambda: a.metric("ocu_auditd_archive_segments") >= len(a.old) and a.own("segment.kept"), timeout=60)
+        [key] = [k for k in store.keys("taken-out") if k.endswith(a.old[0])]
+        assert store.ask("DELETE", f"taken-out/{key}")[0] == 204  # a marker over the locked version
+        middle.change = lambda t: t
+        eventually(lambda: any("does not have it" in e["unmapped"]["text"] for e in a.own("segment.kept")), timeout=60)
+        gone(a, a.old)
+        assert store.get("taken-out", key) and sum(k == key for k, _ in store.versions("taken-out")) == 2
+
+
 def test_what_the_store_itself_says_is_enough_but_for_the_time(authority, store):
     """No Middle: lock, dates and hash as the real store gives them; it has had them for seconds only."""
     with old_trail(authority, store, "honest", port=PORT) as a:
