@@ -14,6 +14,8 @@
 #include "libocu/trail_scan.h"
 #include "libocu/trail_segment.h"
 
+#define LIST_TRIES 3
+
 int ocu_trail_anchor_put(char out[OCU_TRAIL_ANCHOR_MAX], const struct ocu_trail_anchor *a,
                          const struct ocu_signer *signer, struct ocu_error *err)
 {
@@ -100,8 +102,12 @@ int ocu_trail_span(int dirfd, const struct ocu_jwks *keys, struct ocu_trail_span
 {
 	struct ocu_trail_span s = {0};
 	struct ocu_error why = {0};
-	/* The list first: auditd writes the anchor before it removes what the anchor is of. */
-	int rc = ocu_trail_list(dirfd, &s.first, &s.last, err);
+	/* The list first: auditd writes the anchor before it removes what the anchor is of. Two removals
+	 * while a list is made can look like a gap in it. */
+	int rc, tries = 0;
+	do
+		rc = ocu_trail_list(dirfd, &s.first, &s.last, err);
+	while (rc == OCU_E_CHAIN_BROKEN && ++tries < LIST_TRIES);
 	if (rc)
 		return rc;
 	rc = ocu_trail_anchor_read(dirfd, keys, &s.anchor, &why);

@@ -1,5 +1,6 @@
 /* trail_each: every record in order for showing and exporting, up to the newest head of each segment. */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "libocu/cleanup.h"
@@ -12,6 +13,7 @@ struct reader {
 	int dirfd;
 	struct ocu_trail_lines lines;
 	uint64_t number;
+	bool begun; /* each was called */
 	int (*each)(void *arg, uint64_t number, const char *source, const char *event, uint64_t len);
 	void *arg;
 };
@@ -26,6 +28,7 @@ static int one_record(struct reader *r, const char *line, size_t len, struct ocu
 	r->number = rec.number;
 	memcpy(source, rec.source, rec.source_len);
 	source[rec.source_len] = '\0';
+	r->begun = true;
 	return r->each(r->arg, rec.number, source, rec.event, rec.event_len);
 }
 
@@ -71,22 +74,35 @@ static int one_segment(struct reader *r, uint64_t segment, bool begins, struct o
 	return rc;
 }
 
+/* 1 when the first segment was removed between the list and the opening of it: there is another list. */
+static int all_segments(struct reader *r, struct ocu_error *err)
+{
+	struct ocu_trail_span span, now;
+	int rc = ocu_trail_span(r->dirfd, NULL, &span, err);
+	if (rc || span.last == 0)
+		return rc;
+	for (uint64_t n = span.first; !rc && n <= span.last; n++)
+		rc = one_segment(r, n, n == span.first && n > 1, err);
+	if (rc == OCU_E_CHAIN_BROKEN && !r->begun && ocu_trail_span(r->dirfd, NULL, &now, NULL) == 0 &&
+	    now.first > span.first)
+		return 1;
+	return rc;
+}
+
 int ocu_trail_each(const char *dir,
                    int (*each)(void *arg, uint64_t number, const char *source, const char *event,
                                uint64_t len),
                    void *arg, struct ocu_error *err)
 {
 	struct reader r = {.each = each, .arg = arg};
-	struct ocu_trail_span span;
 	OCU_CLOSE int dirfd = ocu_trail_dir_open(dir, err);
 	if (dirfd < 0)
 		return dirfd;
 	r.dirfd = dirfd;
-	int rc = ocu_trail_span(dirfd, NULL, &span, err);
+	int rc = ocu_trail_lines_init(&r.lines, err);
 	if (!rc)
-		rc = ocu_trail_lines_init(&r.lines, err);
-	for (uint64_t n = span.first; !rc && n && n <= span.last; n++)
-		rc = one_segment(&r, n, n == span.first && n > 1, err);
+		while ((rc = all_segments(&r, err)) == 1 && !r.begun)
+			;
 	ocu_trail_lines_done(&r.lines);
 	return rc;
 }

@@ -167,6 +167,7 @@ struct selection {
 	bool lines; /* JSON */
 	uint64_t skip;
 	uint64_t matched;
+	uint64_t counted_from; /* the first record when skip was counted; 0: it was not */
 	bool begun;
 };
 
@@ -221,6 +222,9 @@ static int one(void *arg, uint64_t number, const char *source, const char *text,
 	struct selection *s = arg;
 	OCU_JSON json_t *event = NULL;
 
+	/* auditd removed a segment since: there is less to skip. Nothing was shown yet. */
+	if (!s->begun && s->counted_from && s->counted_from != number)
+		return OCU_E_BUSY;
 	note_beginning(s, number);
 	if (ocu_json_parse(text, (size_t)len, EVENT_MAX, &event, NULL))
 		return OCU_E_CHAIN_BROKEN;
@@ -234,8 +238,9 @@ static int count(void *arg, uint64_t number, const char *source, const char *tex
 	struct selection *s = arg;
 	OCU_JSON json_t *event = NULL;
 
-	(void)number;
 	(void)source;
+	if (!s->counted_from)
+		s->counted_from = number;
 	if (ocu_json_parse(text, (size_t)len, EVENT_MAX, &event, NULL))
 		return OCU_E_CHAIN_BROKEN;
 	s->matched += matches(s->args, event);
@@ -246,7 +251,10 @@ static int count(void *arg, uint64_t number, const char *source, const char *tex
  * trail. */
 static int skip_for(const char *dir, struct selection *s, uint64_t limit, struct ocu_error *err)
 {
-	int rc = ocu_trail_each(dir, count, s, err);
+	int rc;
+
+	s->matched = s->counted_from = 0;
+	rc = ocu_trail_each(dir, count, s, err);
 
 	s->skip = s->matched > limit ? s->matched - limit : 0;
 	s->matched = 0;
@@ -270,10 +278,11 @@ static int events(const struct args *a, bool lines)
 	if (!a->dir && deployment_load(&d, a->deployment, &err))
 		return show_error(a, "audit", &err);
 	dir = a->dir ? a->dir : d.trail_dir;
-	if (limit)
-		rc = skip_for(dir, &s, (uint64_t)limit, &err);
-	if (rc == 0)
-		rc = ocu_trail_each(dir, one, &s, &err);
+	do {
+		rc = limit ? skip_for(dir, &s, (uint64_t)limit, &err) : 0;
+		if (rc == 0)
+			rc = ocu_trail_each(dir, one, &s, &err);
+	} while (rc == OCU_E_BUSY);
 	if (rc && err.code == 0)
 		ocu_error_set(&err, rc, "%s", ocu_err_text(rc));
 	return rc ? show_error(a, "audit", &err) : OCC_OK;

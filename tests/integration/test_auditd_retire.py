@@ -70,7 +70,12 @@ def old_trail(authority, store, bucket, port=MIDDLE, days=100, **more):
 
 
 def gone(a, names, timeout=90):
-    eventually(lambda: not set(names) & set(here(a)), timeout=timeout, every=0.2)
+    """Waits until they are, and that the trail verifies and can be read at every moment until then."""
+    def check():
+        a.must_verify()
+        assert a.occ("audit", "show", "--dir", a.trail, "--limit", "1").stdout
+        return not set(names) & set(here(a))
+    eventually(check, timeout=timeout, every=0.01)
 
 
 def test_hot_then_cold_and_one_chain_again(authority, store, middle, tmp_path):
