@@ -65,11 +65,13 @@ def test_a_quiet_trail_is_archived_by_age(authority, store):
         assert a.append(raw(resource="a quiet word"))[0] == 0
         eventually(lambda: any(b"a quiet word" in store.get("quiet", k) for k in store.keys("quiet")), timeout=60, every=0.2)
         a.must_verify()
+        assert "archive.short_lock" not in a.log("auditd")
 
 
 def test_every_sealed_segment_and_what_it_is_worth(authority, store, tmp_path):
     store.bucket("whole")
     with auditd(authority, "whole/evidence", archive_days="30") as a:
+        assert "archive.short_lock" in a.log("auditd")  # by the default, nothing leaves before the lock is over
         fill(a)
         assert len(sealed(a)) >= 3
         eventually(lambda: len(store.keys("whole")) == len(sealed(a)), timeout=60, every=0.2)
