@@ -241,6 +241,6 @@ def test_without_an_archive_nothing_is_removed():
         Ager(a.trail, a.pki / "auditd/envelope.key", 1000)
         names = here(a)
         a.start("auditd")
-        eventually(lambda: a.metric("ocu_auditd_local_segments") == len(names))
+        eventually(lambda: a.metric("ocu_auditd_local_segments") > len(names))
         fill(a, 1)
         assert set(names) <= set(here(a)) and a.must_verify()["archived_segments"] == 0
