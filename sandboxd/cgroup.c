@@ -200,28 +200,43 @@ int cgroup_kill(const struct cgroups *cg, const char *container)
 {
 	OCU_FREE char *text = malloc(PIDS_TEXT_MAX);
 	int root = root_of_procs(cg), n = 0;
+	const char *list = "";
 	char *end;
 
-	if (!text || read_group(cg, root, container, "cgroup.procs", text, PIDS_TEXT_MAX) <= 0)
-		return 0;
-	for (char *p = text; *p; p = *end ? end + 1 : end) {
+	if (text && read_group(cg, root, container, "cgroup.procs", text, PIDS_TEXT_MAX) > 0)
+		list = text;
+	for (const char *p = list; *p; p = *end ? end + 1 : end) {
 		pid_t pid = (pid_t)strtol(p, &end, 10);
 
 		/* 0 is how a process outside of our pid namespace shows. */
 		if (pid > 1 && kill(pid, SIGKILL) == 0)
 			n++;
 	}
+	/* Also when there is no list to be had. */
 	if (cg->v2)
 		write_group(cg, root, container, "cgroup.kill", "1");
 	cgroup_freeze(cg, container, false, 0, NULL);
 	return n;
 }
 
+/* No folder for it in a hierarchy that is there. */
+static bool is_gone(const struct cgroups *cg, int root, const char *container)
+{
+	char path[CGROUP_PATH_MAX];
+
+	if (access(group_file(cg, root, container, "", path), F_OK) == 0 || errno != ENOENT)
+		return false;
+	snprintf(path, sizeof path, "%s/cgroup.procs", cg->roots[root]);
+	return access(path, F_OK) == 0;
+}
+
 bool cgroup_empty(const struct cgroups *cg, const char *container)
 {
+	int root = root_of_procs(cg);
 	char text[64];
+	long n = read_group(cg, root, container, "cgroup.procs", text, sizeof text);
 
-	return read_group(cg, root_of_procs(cg), container, "cgroup.procs", text, sizeof text) <= 0;
+	return n == 0 || (n < 0 && is_gone(cg, root, container));
 }
 
 bool cgroup_has(const struct cgroups *cg, const char *container, int pid)

@@ -51,6 +51,7 @@ void cgroup_unbound_cpu(const struct cgroups *cg, const char *container);
 /* SIGKILL to every process in the group, and lets go what was frozen so that it can die. Returns how many
  * were there. */
 int cgroup_kill(const struct cgroups *cg, const char *container);
+/* No process is in it, or it is gone. One that cannot be read is not empty. */
 bool cgroup_empty(const struct cgroups *cg, const char *container);
 /* How often the kernel killed something in it for want of memory. */
 uint64_t cgroup_oom_kills(const struct cgroups *cg, const char *container);

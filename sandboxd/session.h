@@ -70,6 +70,7 @@ struct session {
 	bool greeted; /* the agent's hello has come, or its place was taken by hello_err */
 	struct ocu_error hello_err;
 	uint32_t landlock_abi;
+	unsigned uncounted; /* sockets.h; the watch's alone */
 
 	/* Tool calls: one runs, the others wait. See tool.c. */
 	struct tool *running;

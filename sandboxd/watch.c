@@ -1,7 +1,6 @@
 /* watch: see watch.h. */
 #include "sandboxd/watch.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,7 +9,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "libocu/cleanup.h"
 #include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/log.h"
@@ -19,11 +17,11 @@
 #include "sandboxd/jobs.h"
 #include "sandboxd/node.h"
 #include "sandboxd/session.h"
+#include "sandboxd/sockets.h"
 
-#define TICK_MS     1000
-#define STRAYS_MS   10000
-#define DEATH_MS    3000
-#define SOCKETS_MAX 2048
+#define TICK_MS   1000
+#define STRAYS_MS 10000
+#define DEATH_MS  3000
 
 struct watch {
 	struct node *node;
@@ -95,29 +93,21 @@ static void stop_denied(void *arg)
 	session_unref(s);
 }
 
-/* Sockets in the sandbox's network namespace. */
-static unsigned long sockets_of(pid_t pid)
-{
-	static const char head[] = "sockets: used ";
-	char path[64], text[128] = "";
-
-	snprintf(path, sizeof path, "/proc/%d/net/sockstat", (int)pid);
-	OCU_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof text - 1) <= 0 || strncmp(text, head, sizeof head - 1) != 0)
-		return 0;
-	return strtoul(text + sizeof head - 1, NULL, 10);
-}
-
-/* What waits in a socket is the host's memory, and not all of it is counted as the sandbox's. */
 static void bound_sockets(struct session *s)
 {
+	const char *why;
+	char process[32];
 	pid_t pid;
 
 	pthread_mutex_lock(&s->lock);
 	pid = s->state == SESSION_RUNNING && !s->denied ? s->pid : 0;
 	pthread_mutex_unlock(&s->lock);
-	if (pid > 0 && sockets_of(pid) > SOCKETS_MAX)
-		ending_crash(s, "had more sockets open than a sandbox may");
+	if (pid <= 0)
+		return;
+	snprintf(process, sizeof process, "/proc/%d", (int)pid);
+	why = sockets_look(process, &s->uncounted);
+	if (why)
+		ending_crash(s, why);
 }
 
 static int look_at(void *arg, struct session *s)
