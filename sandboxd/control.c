@@ -6,6 +6,7 @@
 
 #include "libocu/clock.h"
 #include "libocu/err.h"
+#include "libocu/metrics.h"
 #include "proto/control.pb-c.h"
 #include "proto/methods.h"
 #include "sandboxd/agent.h"
@@ -26,6 +27,16 @@ struct start_job {
 	const Ocu__Control__StartRequest *req;
 };
 
+/* It waited for its turn until nobody waits for it: operatord has given the session up, and what is started
+ * now would be no one's. */
+static int is_late(const struct ocu_rpc_call *call, struct ocu_error *err)
+{
+	if (ocu_rpc_call_remaining_ms(call) > 0)
+		return 0;
+	ocu_counter_add(ocu_counter("ocu_sandboxd_starts_total", "outcome=\"late\"", "Sandbox starts"), 1);
+	return ocu_error_set(err, OCU_E_TIMEOUT, "its turn to start came too late");
+}
+
 static void start_job(void *arg)
 {
 	struct start_job *j = arg;
@@ -33,7 +44,7 @@ static void start_job(void *arg)
 	uint64_t begin = ocu_mono_ns();
 	struct ocu_error err = {0};
 
-	if (start_sandbox(j->node, j->req, ocu_rpc_call_trace(j->call), &err)) {
+	if (is_late(j->call, &err) || start_sandbox(j->node, j->req, ocu_rpc_call_trace(j->call), &err)) {
 		ocu_rpc_fail(j->call, &err);
 	} else {
 		reply.runtime = j->node->runtime.name;

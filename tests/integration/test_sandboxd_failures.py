@@ -3,14 +3,17 @@ shows: NFR-REL-01, NFR-REL-09, NFR-REL-11, NFR-REL-12, NFR-COST-07, NFR-SEC-01, 
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 
 import pytest
-from sandbox_world import RpcError, Sandbox, containers_left, control, finish, parents_of, pids_of
+from hung_files import HungFiles
+from sandbox_world import CONTROL, RpcError, Sandbox, containers_left, control, finish, groups, parents_of, pids_of, popen, status_of
 from stack import Stack, eventually, run
 from test_sandboxd_hostile import AGENT
 
@@ -171,6 +174,33 @@ def test_a_brokerd_that_hangs_holds_up_nobodys_end(fresh):
         stack.proc["brokerd"].send_signal(signal.SIGCONT)
 
 
+def test_an_end_that_is_not_over_keeps_its_slot(upstream):
+    """Something in the sandbox's group does not die: its place and its range of uids are nobody else's before it has."""
+    config = {d: dict(v) for d, v in upstream.config.items()}
+    config.setdefault("sandboxd", {})["max_sandboxes"] = "1"
+    with HungFiles() as hung, Stack(config) as stack:
+        s = Sandbox(stack)
+        base, container = int(status_of(s.init())["Uid"].split()[0]), s.container
+        pid = hung.stick()
+        [group] = [g for g in groups() if g.name == container and (len(g.parts) == 6 or "pids" in g.parts[4].split(","))]
+        (group / "cgroup.procs").write_text(str(pid))
+        assert refused(s.stop) == "timeout"
+        assert pids_of(container) == [pid]
+        [end] = stack.events(session_id=s.id, action="sandbox.stopped")
+        assert end["outcome"] == "failure" and end["unmapped"]["failed_step"] == "destroy_us"
+        # It is said to be there still, lets nobody in, and is no less there for being stopped again.
+        assert s.listed()["running"]
+        assert refused(lambda: s.run("true")) in ("session_gone", "session_denylisted")
+        assert refused(lambda: Sandbox(stack)) == "quota_exceeded"
+        assert refused(s.stop) == "timeout" and s.listed()["running"]
+        hung.release()
+        # Ended again by sandboxd itself.
+        eventually(lambda: container not in containers_left(stack), timeout=60)
+        again = eventually(lambda: made(stack), every=0.2)
+        assert int(status_of(again.init())["Uid"].split()[0]) == base
+        again.destroy()
+
+
 def wchan(pid):
     said = ""
     for what in ("wchan", "stack"):
@@ -293,6 +323,37 @@ def test_a_program_whose_start_is_not_recorded_does_not_go_on(fresh):
     finally:
         stack.proc["auditd"].send_signal(signal.SIGCONT)
     eventually(lambda: refused(lambda: s.out("true")) is None, every=0.2)
+
+
+def started(stack):
+    """{outcome: starts of sandboxes}, as sandboxd counts them."""
+    with urllib.request.urlopen("http://127.0.0.1:9193/metrics", timeout=10) as r:
+        return dict(re.findall(r'^ocu_sandboxd_starts_total\{outcome="(\w+)"\} (\d+)', r.read().decode(), re.M))
+
+
+def test_a_start_whose_turn_comes_too_late_is_not_made(fresh):
+    """Every thread that starts sandboxes is held up by a trail that does not answer."""
+    stack = fresh
+
+    def begin(n, deadline):
+        ulid = f"01J{n:023}"
+        return popen(stack, "operatord", CONTROL, "sandboxd", "control.Start", {
+            "session_id": f"ses_{ulid}", "container_name": f"ocu-{ulid}", "filesystem_id": f"fs_{ulid}", "caller": "alice"}, deadline)
+    stack.proc["auditd"].send_signal(signal.SIGSTOP)
+    try:
+        busy = [begin(n, 60000) for n in range(4)]
+        eventually(lambda: len(control(stack, "List")["sandboxes"]) == 4)
+        late = begin(4, 2000)
+        assert refused(lambda: finish(late)) == "timeout"
+    finally:
+        stack.proc["auditd"].send_signal(signal.SIGCONT)
+    eventually(lambda: started(stack).get("late") == "1")
+    for p in busy:
+        refused(lambda p=p: finish(p))
+    # One that is in time has its turn, and its end: brokerd knows nothing of it.
+    assert refused(lambda: finish(begin(5, 60000))) == "not_found"
+    made_of = {e["session_id"] for e in stack.events(action="sandbox.create")}
+    assert f"ses_01J{5:023}" in made_of and f"ses_01J{4:023}" not in made_of
 
 
 def test_the_denylist_alone_ends_a_sandbox(fresh):
