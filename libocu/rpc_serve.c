@@ -1,7 +1,6 @@
 /*
  * rpc_serve: what happens on a running server. nng's threads only move messages between contexts and the
- * queue; everything a peer sent is looked at on a worker. Identity is taken from the connection when it is
- * made and never from a message.
+ * queue; everything a peer sent is looked at on a worker.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,91 +13,7 @@
 #include "libocu/rpc_server.h"
 #include "libocu/tls_engine.h"
 
-enum { LINKS_PER_PEER = 64 }; /* connections of one principal */
-enum { SEND_MS = 5000 };      /* a peer that takes no answer for so long loses its connection */
-
-/* --- connections --- */
-
-void ocu_rpc_link_unref(struct ocu_rpc_link *l)
-{
-	if (!l || atomic_fetch_sub(&l->refs, 1) != 1)
-		return;
-	ocu_rpc_verifier_done(&l->verifier);
-	free(l);
-}
-
-static struct ocu_rpc_link *link_get(struct ocu_rpc_server *s, nng_pipe pipe)
-{
-	struct ocu_rpc_link *l;
-
-	pthread_mutex_lock(&s->lock);
-	for (l = s->links; l && l->pipe != pipe.id; l = l->next)
-		;
-	if (l)
-		atomic_fetch_add(&l->refs, 1);
-	pthread_mutex_unlock(&s->lock);
-	return l;
-}
-
-static struct ocu_rpc_link *link_new(const struct ocu_rpc_server *s, nng_pipe pipe)
-{
-	struct ocu_rpc_link *l = calloc(1, sizeof *l);
-	char spiffe[OCU_SPIFFE_MAX];
-
-	if (!l || ocu_tls_pipe_peer(pipe, spiffe) != 0 ||
-	    ocu_peer_parse(&l->peer, s->o.identity->trust_domain, spiffe, NULL) != 0) {
-		free(l);
-		return NULL;
-	}
-	l->pipe = pipe.id;
-	atomic_init(&l->refs, 1);
-	ocu_rpc_verifier_init(&l->verifier);
-	return l;
-}
-
-/* Before nng reads the first message of the connection. */
-void ocu_rpc_pipe_added(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-	struct ocu_rpc_server *s = arg;
-	struct ocu_rpc_link *l = link_new(s, pipe);
-	unsigned same = 0;
-
-	(void)event;
-	if (!l) {
-		nng_pipe_close(pipe);
-		return;
-	}
-	pthread_mutex_lock(&s->lock);
-	for (const struct ocu_rpc_link *o = s->links; o; o = o->next)
-		same += strcmp(o->peer.spiffe, l->peer.spiffe) == 0;
-	if (same < LINKS_PER_PEER) {
-		l->next = s->links;
-		s->links = l;
-		l = NULL;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (l) {
-		ocu_rpc_link_unref(l);
-		nng_pipe_close(pipe);
-	}
-}
-
-void ocu_rpc_pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-	struct ocu_rpc_server *s = arg;
-	struct ocu_rpc_link **at, *l;
-
-	(void)event;
-	pthread_mutex_lock(&s->lock);
-	for (at = &s->links; *at && (*at)->pipe != pipe.id; at = &(*at)->next)
-		;
-	l = *at;
-	if (l)
-		*at = l->next;
-	pthread_cond_broadcast(&s->idle);
-	pthread_mutex_unlock(&s->lock);
-	ocu_rpc_link_unref(l);
-}
+enum { SEND_MS = 5000 }; /* a peer that takes no answer for so long loses its connection */
 
 /* --- requests and answers --- */
 
@@ -140,7 +55,7 @@ static void enqueue(struct ocu_rpc_server *s, struct ocu_rpc_call *c)
 static void slot_received(struct ocu_rpc_slot *slot, nng_msg *msg)
 {
 	struct ocu_rpc_server *s = slot->server;
-	struct ocu_rpc_link *l = link_get(s, nng_msg_get_pipe(msg));
+	struct ocu_rpc_link *l = ocu_rpc_link_asked(s, nng_msg_get_pipe(msg));
 	struct ocu_rpc_call *c = NULL;
 	bool queued = false;
 
@@ -225,7 +140,7 @@ void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg)
 		slot_sent(slot);
 		return;
 	}
-	atomic_fetch_add(&c->link->replies, 1);
+	ocu_rpc_link_answers(c->link);
 	atomic_store(&c->server->replied_ms, ocu_mono_ms());
 	slot->sending = true;
 	slot->pipe = c->link->pipe;
@@ -298,17 +213,4 @@ void *ocu_rpc_worker(void *arg)
 			tell_refusal(s, &refusal);
 	}
 	return NULL;
-}
-
-bool ocu_rpc_server_flushed(struct ocu_rpc_server *s)
-{
-	bool flushed = true;
-
-	for (const struct ocu_rpc_link *l = s->links; l && flushed; l = l->next) {
-		uint64_t sent;
-
-		if (ocu_tls_pipe_sent((nng_pipe){.id = l->pipe}, &sent) == 0)
-			flushed = sent >= atomic_load(&l->replies);
-	}
-	return flushed;
 }

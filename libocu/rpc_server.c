@@ -156,6 +156,8 @@ static int open_socket(struct ocu_rpc_server *s, struct ocu_error *err)
 		rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, ocu_rpc_pipe_added, s);
 	if (rv == 0)
 		rv = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, ocu_rpc_pipe_removed, s);
+	if (rv == 0)
+		rv = nng_aio_alloc(&s->sweeper, ocu_rpc_links_sweep, s);
 	return rv == 0 ? 0 : nng_failed(err, "rpc socket", rv);
 }
 
@@ -178,6 +180,7 @@ int ocu_rpc_server_start(struct ocu_rpc_server **ret, const struct ocu_rpc_serve
 	}
 	for (unsigned i = 0; i < s->nslots; i++)
 		ocu_rpc_slot_receive(&s->slots[i]);
+	ocu_rpc_links_sweep(s);
 	*ret = s;
 	return 0;
 }
@@ -275,8 +278,12 @@ void ocu_rpc_server_stop(struct ocu_rpc_server *s, unsigned drain_ms)
 	free(s->workers);
 	drop_queue(s);
 	wait_left(s);
+	if (s->sweeper)
+		nng_aio_stop(s->sweeper);
 	if (nng_socket_id(s->socket) > 0)
 		nng_close(s->socket);
 	close_slots(s);
+	if (s->sweeper)
+		nng_aio_free(s->sweeper);
 	ocu_rpc_server_unref(s);
 }

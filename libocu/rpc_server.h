@@ -1,5 +1,5 @@
 /*
- * rpc_server: what rpc_server.c (start and stop), rpc_serve.c (connections, queue, workers) and
+ * rpc_server: what rpc_server.c (start and stop), rpc_links.c (connections), rpc_serve.c (queue, workers) and
  * rpc_call.c (one request) share. Private to rpc.
  */
 #ifndef OCU_RPC_SERVER_H
@@ -20,7 +20,11 @@ struct ocu_rpc_link {
 	struct ocu_rpc_link *next;
 	uint32_t pipe;
 	atomic_uint refs;
-	atomic_ulong replies; /* handed to nng for this connection */
+	atomic_ulong replies;     /* handed to nng for this connection */
+	atomic_ullong replied_ms; /* when the last of them was */
+	uint64_t asked_ms;        /* when it was made, or its last request came; under the server's lock */
+	bool asked;               /* a request came; likewise */
+	bool cut;                 /* told to close: counts no more; likewise */
 	struct ocu_peer peer;
 	struct ocu_rpc_verifier verifier;
 };
@@ -58,6 +62,8 @@ struct ocu_rpc_server {
 	struct ocu_rpc_server_opts o;
 	nng_socket socket;
 	nng_listener listener;
+	nng_aio *sweeper;      /* looks at the connections once a second */
+	atomic_ullong told_ms; /* when the log last heard of one that was cut off */
 	struct ocu_rpc_slot *slots;
 	unsigned nslots;
 	pthread_t *workers;
@@ -87,16 +93,23 @@ void ocu_rpc_call_run(struct ocu_rpc_call *c);
 /* Gives the answer to nng, or throws it away when the server is closed; the call's slot is then free again.
  */
 void ocu_rpc_server_answer(struct ocu_rpc_call *c, nng_msg *msg);
-/* Under the lock: every answer has left through its connection. */
-bool ocu_rpc_server_flushed(struct ocu_rpc_server *s);
 void *ocu_rpc_worker(void *server);
 /* The engine's watch: takes note for a worker. */
 void ocu_rpc_server_note(void *server, const char *why, const char *uri);
 void ocu_rpc_slot_receive(struct ocu_rpc_slot *slot);
 void ocu_rpc_slot_callback(void *slot);
+void ocu_rpc_server_unref(struct ocu_rpc_server *s);
+
+/* rpc_links.c */
 void ocu_rpc_pipe_added(nng_pipe pipe, nng_pipe_ev event, void *server);
 void ocu_rpc_pipe_removed(nng_pipe pipe, nng_pipe_ev event, void *server);
-void ocu_rpc_server_unref(struct ocu_rpc_server *s);
+/* A whole request came over the pipe: its link, with a reference; NULL when the connection is gone. */
+struct ocu_rpc_link *ocu_rpc_link_asked(struct ocu_rpc_server *s, nng_pipe pipe);
+void ocu_rpc_link_answers(struct ocu_rpc_link *l); /* an answer is about to be handed to nng */
 void ocu_rpc_link_unref(struct ocu_rpc_link *l);
+/* Under the lock: every answer has left through its connection. */
+bool ocu_rpc_server_flushed(struct ocu_rpc_server *s);
+/* The callback of s->sweeper, and what starts it. */
+void ocu_rpc_links_sweep(void *server);
 
 #endif

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libocu/clock.h"
 #include "libocu/err.h"
 #include "libocu/pki.h"
 #include "libocu/tls_bio.h"
@@ -51,15 +52,17 @@ struct nng_tls_engine_conn {
 	SSL *ssl;  /* NULL: init never ran or failed */
 	void *tls; /* nng's handle, for its send and recv, and an nng_stream */
 	nng_tls_engine_config *config;
-	bool open; /* handshake done, greeting written */
-	bool dead; /* failed once, fails for ever */
-	bool cut;  /* the TCP stream below is dead */
-	bool seen; /* nng calls us through tls_stream */
+	bool open;    /* handshake done, greeting written */
+	bool settled; /* the peer's greeting came: no longer half open */
+	bool dead;    /* failed once, fails for ever */
+	bool cut;     /* the TCP stream below is dead */
+	bool seen;    /* nng calls us through tls_stream */
 	struct ocu_tls_half_open place;
-	struct ocu_tls_frame frame;
-	size_t held_len;           /* bytes of an unfinished frame */
-	uint64_t sent;             /* messages written whole, the greeting aside */
-	char peer[OCU_SPIFFE_MAX]; /* the certificate's id; nobody's until the handshake is done */
+	struct ocu_tls_frame frame, in; /* written, read */
+	uint64_t reading_since_ms;      /* when the unfinished frame of `in` began; 0: there is none */
+	size_t held_len;                /* bytes of an unfinished frame */
+	uint64_t sent;                  /* messages written whole, the greeting aside */
+	char peer[OCU_SPIFFE_MAX];      /* the certificate's id; nobody's until the handshake is done */
 	uint8_t held[RECORD_MAX];
 };
 
@@ -73,7 +76,7 @@ static struct {
  * else the asker wants to know is answered here on the way. */
 static _Thread_local struct {
 	char *peer;
-	uint64_t sent;
+	struct ocu_tls_flow flow;
 } asked;
 
 /* The watch for the configuration that this thread is making: nng passes nothing of the sort to
@@ -114,11 +117,11 @@ static int conn_fail(nng_tls_engine_conn *c, const char *why)
 {
 	const struct ocu_tls_watch *w = &c->config->watch;
 
-	if (!c->open && !c->dead && c->config->server && w->refused)
+	if ((!c->open || why) && !c->dead && c->config->server && w->refused)
 		w->refused(w->arg, why ? why : refusal(c), c->peer);
 	c->dead = true;
 	ERR_clear_error();
-	return c->open ? NNG_ECONNRESET : NNG_EPEERAUTH;
+	return c->settled ? NNG_ECONNRESET : NNG_EPEERAUTH;
 }
 
 /* What nng is to be told about an OpenSSL call that did not succeed. */
@@ -139,29 +142,50 @@ static int conn_write(nng_tls_engine_conn *c, const uint8_t *data, size_t len)
 	return r == 1 ? 0 : conn_wait_or_fail(c, r);
 }
 
+static const char too_many[] = "too many connections without handshake and greeting";
+
 /* Drives the handshake, then lets the held greeting out. 0 once the connection is open. */
 static int conn_open(nng_tls_engine_conn *c)
 {
-	static const char too_many[] = "too many unfinished handshakes";
 	int r;
 
 	if (c->dead)
 		return conn_fail(c, NULL);
 	ERR_clear_error();
+	if (!c->settled && ocu_tls_doorway_evicted(&c->config->doorway, &c->place))
+		return conn_fail(c, too_many);
 	if (c->open)
 		return 0;
-	if (ocu_tls_doorway_evicted(&c->config->doorway, &c->place))
-		return conn_fail(c, too_many);
 	r = SSL_do_handshake(c->ssl);
 	if (r != 1)
 		return conn_wait_or_fail(c, r);
-	if (!ocu_tls_doorway_settle(&c->config->doorway, &c->place))
-		return conn_fail(c, too_many);
 	if (c->held_len > 0 && (r = conn_write(c, c->held, c->held_len)) != 0)
 		return r;
 	c->held_len = 0;
 	c->open = true;
 	return 0;
+}
+
+/* Follows the peer's frames. The first is its greeting: only with it the connection counts no more as half
+ * open, or a good key and silence would be a way around that bound. */
+static int follow(nng_tls_engine_conn *c, const uint8_t *data, size_t n)
+{
+	bool end;
+
+	while (n > 0) {
+		size_t used = ocu_tls_frame_take(&c->in, data, n, &end);
+
+		if (end)
+			c->reading_since_ms = 0;
+		else if (c->reading_since_ms == 0)
+			c->reading_since_ms = ocu_mono_ms();
+		data += used;
+		n -= used;
+	}
+	if (c->settled || !c->in.greeted)
+		return 0;
+	c->settled = ocu_tls_doorway_settle(&c->config->doorway, &c->place);
+	return c->settled ? 0 : conn_fail(c, too_many);
 }
 
 static int read_some(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
@@ -175,7 +199,7 @@ static int read_some(nng_tls_engine_conn *c, uint8_t *buf, size_t *size)
 	if (r != 1)
 		return conn_wait_or_fail(c, r);
 	*size = got;
-	return 0;
+	return follow(c, buf, got);
 }
 
 /*
@@ -290,7 +314,7 @@ static bool conn_verified(nng_tls_engine_conn *c)
 
 	if (proven && asked.peer)
 		memcpy(asked.peer, c->peer, sizeof c->peer);
-	asked.sent = c->sent;
+	asked.flow = (struct ocu_tls_flow){.sent = c->sent, .reading_since_ms = c->reading_since_ms};
 	return proven;
 }
 
@@ -485,12 +509,12 @@ int ocu_tls_pipe_peer(nng_pipe pipe, char *out)
 	return rv == 0 && verified && out[0] ? 0 : -1;
 }
 
-int ocu_tls_pipe_sent(nng_pipe pipe, uint64_t *messages)
+int ocu_tls_pipe_flow(nng_pipe pipe, struct ocu_tls_flow *ret)
 {
 	bool verified = false;
 
 	if (nng_pipe_get_bool(pipe, NNG_OPT_TLS_VERIFIED, &verified) != 0 || !verified)
 		return -1;
-	*messages = asked.sent;
+	*ret = asked.flow;
 	return 0;
 }

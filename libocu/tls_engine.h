@@ -8,6 +8,7 @@
 
 #include <nng/nng.h>
 #include <nng/supplemental/tls/tls.h>
+#include <stdint.h>
 
 struct ocu_error;
 struct ocu_identity;
@@ -38,7 +39,11 @@ int ocu_tls_listen(nng_socket socket, const char *urls, nng_tls_config *tls, nng
                    struct ocu_error *err);
 /* The verified URI SAN of the pipe's peer, or -1 when there is none. out holds OCU_SPIFFE_MAX. */
 int ocu_tls_pipe_peer(nng_pipe p, char *out);
-/* How many messages have been written whole to the pipe's connection. -1 when the pipe is gone. */
-int ocu_tls_pipe_sent(nng_pipe pipe, uint64_t *messages);
+/* How far the pipe's connection is. -1 when it is gone. */
+struct ocu_tls_flow {
+	uint64_t sent;             /* messages written whole */
+	uint64_t reading_since_ms; /* when a message began to come that has not ended; 0: there is none */
+};
+int ocu_tls_pipe_flow(nng_pipe pipe, struct ocu_tls_flow *ret);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * tls_half_open: bounds the connections of one listener that have not finished their handshake. nng reaps
- * them after 10 s; until then at most OCU_TLS_HALF_OPEN_MAX are kept, and a newcomer ends the oldest. So
- * whoever completes a handshake faster than that many others arrive gets in, however many never speak.
+ * tls_half_open: bounds the connections of one listener that have not finished their handshake and sent SP's
+ * greeting. nng reaps them after 10 s of silence; until then at most OCU_TLS_HALF_OPEN_MAX are kept, and a
+ * newcomer ends the oldest. So whoever does both faster than that many others arrive gets in, however many
+ * never speak.
  * Private to the TLS engine.
  */
 #ifndef OCU_TLS_HALF_OPEN_H
@@ -34,7 +35,7 @@ void ocu_tls_doorway_done(struct ocu_tls_doorway *d);
  * answer with an error whenever ocu_tls_doorway_evicted(). Call without any lock of nng held. */
 void ocu_tls_doorway_enter(struct ocu_tls_doorway *d, struct ocu_tls_half_open *e, nng_stream *stream);
 bool ocu_tls_doorway_evicted(struct ocu_tls_doorway *d, const struct ocu_tls_half_open *e);
-/* The handshake is done. False when the entry was evicted: the connection must fail. Idempotent. */
+/* Handshake and greeting are done. False when the entry was evicted: the connection must fail. Idempotent. */
 bool ocu_tls_doorway_settle(struct ocu_tls_doorway *d, struct ocu_tls_half_open *e);
 /* The connection ends, whatever its state; waits for an evictor that still uses it. */
 void ocu_tls_doorway_leave(struct ocu_tls_doorway *d, struct ocu_tls_half_open *e);

@@ -19,6 +19,9 @@ static int listen_one(nng_socket socket, const char *url, nng_tls_config *tls, n
 	rv = nng_listener_create(ret, socket, url);
 	if (rv == 0)
 		rv = nng_listener_set_ptr(*ret, NNG_OPT_TLS_CONFIG, tls);
+	/* A peer whose host is gone leaves no sign but silence. */
+	if (rv == 0)
+		rv = nng_listener_set_bool(*ret, NNG_OPT_TCP_KEEPALIVE, true);
 	if (rv == 0)
 		rv = nng_listener_start(*ret, 0);
 	return rv ? ocu_error_set(err, rv == NNG_ENOMEM ? OCU_E_NOMEM : OCU_E_IO, "%s: %s", url,

@@ -122,3 +122,59 @@ def test_refusals_are_in_the_trail(stack):
 def test_everyone_is_still_there(stack):
     assert len(stack.alive()) == 6
     assert stack.mcp().bash("echo ok") == "ok\n"
+
+
+class Thief:
+    """Connections with the gateway's key that say a little and no more."""
+
+    def __init__(self, stack):
+        self.ctx = ssl.create_default_context()
+        self.ctx.check_hostname, self.ctx.verify_mode = False, ssl.CERT_NONE
+        self.ctx.load_cert_chain(stack.etc / "pki/gateway/cert.pem", stack.etc / "pki/gateway/key.pem")
+        self.held = []
+
+    def connect(self, port, say):
+        raw = socket.create_connection(("127.0.0.1", port), 10)
+        s = self.ctx.wrap_socket(raw)
+        self.held.append(s)
+        if say:
+            s.sendall(say)
+            s.recv(8)
+
+    def leave(self):
+        for s in self.held:
+            s.close()
+
+
+GREETING = b"\x00SP\x00\x00\x30\x00\x00"
+SAYS = {"no-greeting": b"", "greeting": GREETING, "length": GREETING + (8192).to_bytes(8, "big"),
+        "half-a-message": GREETING + (8192).to_bytes(8, "big") + b"\x80\0\0\1" + b"x" * 100}
+
+
+@pytest.mark.parametrize("port", [9201, 9301, 9601])
+@pytest.mark.parametrize("say", SAYS.values(), ids=SAYS)
+def test_a_stolen_key_shuts_out_neither_its_owner_nor_others(stack, port, say):
+    """shows: NFR-SEC-43, NFR-SEC-55"""
+    thief = Thief(stack)
+    try:
+        for _ in range(150):
+            thief.connect(port, say)
+        # The owner of the same key comes anew, and is understood: what it asks is refused, by name.
+        code, said = probe(stack, "gateway", port, "control.List", {})
+        assert code != 0 and ("unknown_method" in said or "peer_not_permitted" in said), said
+        assert stack.mcp().bash("echo ok") == "ok\n"
+    finally:
+        thief.leave()
+
+
+def test_the_owner_of_a_stolen_key_can_start_anew(stack):
+    thief = Thief(stack)
+    stack.kill("gateway")
+    try:
+        for port in (9201, 9301, 9601):
+            for _ in range(70):
+                thief.connect(port, SAYS["half-a-message"])
+        stack.start_one("gateway")
+        assert stack.mcp().bash("echo ok") == "ok\n"
+    finally:
+        thief.leave()
