@@ -492,6 +492,37 @@ START_TEST(nothing_heard_denies_everything)
 }
 END_TEST
 
+/* Whoever holds back the feed and lets the changes go one by one, the pulls never, must not keep the list
+ * fresh with them: each takes effect, and none is news. shows: NFR-SEC-04 (in part) */
+START_TEST(a_change_held_back_is_no_news)
+{
+	struct source *s = source_new();
+	struct ocu_denylist *d = subscribe(s, NULL, 3000);
+	uint64_t end, epoch = 0;
+	char value[24];
+
+	wait_fresh(d);
+	source_wait_listener(s);
+	source_wait_pulls(s, 1); /* joining caused a pull */
+	source_silence(s, true);
+	end = ocu_mono_ms() + 30000;
+	while (ocu_denylist_fresh(d) && ocu_mono_ms() < end) {
+		snprintf(value, sizeof value, "ses_%d", (int)++epoch);
+		publish(s, epoch, value, NULL);
+		wait_epoch(d, epoch);
+		poll(NULL, 0, 10);
+	}
+	ck_assert_int_eq(ocu_denylist_fresh(d), 0);
+	/* The last of them was no news, either, and still denies. */
+	snprintf(value, sizeof value, "ses_late");
+	publish(s, ++epoch, value, NULL);
+	wait_check(d, value, OCU_E_SESSION_DENIED);
+	ck_assert_int_eq(ocu_denylist_check(d, OCU_DENY_SESSION, "ses_other", NULL), OCU_E_STALE_DENYLIST);
+	ocu_denylist_stop(d);
+	source_free(s);
+}
+END_TEST
+
 START_TEST(malformed_changes_change_nothing)
 {
 	static const struct {
@@ -627,6 +658,7 @@ int main(void)
 	tcase_add_test(t, an_older_list_of_the_same_history_is_ignored);
 	tcase_add_test(t, another_history_replaces_everything);
 	tcase_add_test(t, nothing_heard_denies_everything);
+	tcase_add_test(t, a_change_held_back_is_no_news);
 	tcase_add_test(t, malformed_changes_change_nothing);
 	tcase_add_test(t, a_list_over_the_bound_is_not_taken);
 	tcase_add_test(t, stop_is_prompt_with_nobody_there);

@@ -4,12 +4,15 @@
  */
 #include <fcntl.h>
 #include <jansson.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "libocu/id.h"
 #include "libocu_http_fixture.h"
 
 #define LIMIT 1000
+#define MUCH  (320 << 10)
 
 static int handled, finished, last_status;
 
@@ -90,6 +93,15 @@ static void twice(struct ocu_http_req *r, void *arg)
 	ocu_http_reply(r, 500, NULL, "second", 6);
 }
 
+static void much(struct ocu_http_req *r, void *arg)
+{
+	static const char body[MUCH];
+
+	(void)arg;
+	event_add(&handled);
+	ocu_http_reply(r, 200, "application/octet-stream", body, sizeof body);
+}
+
 static void params_error(struct ocu_http_req *r, void *arg)
 {
 	struct ocu_error err = {0};
@@ -115,6 +127,7 @@ static const struct ocu_http_route routes[] = {
     {.method = "GET", .pattern = "/inject", .handler = inject},
     {.method = "GET", .pattern = "/twice", .handler = twice},
     {.method = "GET", .pattern = "/params", .handler = params_error},
+    {.method = "GET", .pattern = "/much", .handler = much},
     {0},
 };
 
@@ -626,6 +639,40 @@ START_TEST(idle_connections)
 }
 END_TEST
 
+/* A client that takes a little now and then keeps MHD's own time-out from passing; an answer has a deadline
+ * of its own, for its size, and is let go of with it. The buffers on the way are kept small. */
+START_TEST(answers_that_are_not_taken)
+{
+	struct ocu_httpd *own = http_start((struct ocu_httpd_opts){
+	    .routes = routes, .spool_dir = "/tmp", .timeout_s = 8, .finished = on_finished});
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)ocu_httpd_port(own))};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ticks = 0;
+	const int small = 2048, mss = 536;
+	size_t taken = 0;
+	char some[600];
+	ssize_t n;
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof mss);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+	http_send(fd, "GET /much HTTP/1.1\r\nHost: x\r\n\r\n");
+	ck_assert(event_wait(&handled, 1));
+	for (; event_get(&finished) == 0 && ticks < 1000; ticks++) {
+		n = recv(fd, some, sizeof some, MSG_DONTWAIT);
+		taken += n > 0 ? (size_t)n : 0;
+		poll(NULL, 0, 100);
+	}
+	ck_assert_int_gt(event_get(&finished), 0);
+	/* What the kernel has already still comes; the whole does not. */
+	while ((n = recv(fd, some, sizeof some, 0)) > 0)
+		taken += (size_t)n;
+	ck_assert_msg(taken < MUCH, "%zu bytes in %d ticks", taken, ticks);
+	close(fd);
+	ocu_httpd_stop(own, 1000);
+}
+END_TEST
+
 START_TEST(connections_per_address)
 {
 	struct ocu_httpd *own =
@@ -691,7 +738,7 @@ int main(void)
 	TCase *c = tcase_create("httpd");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_set_timeout(c, 60);
+	tcase_set_timeout(c, 120);
 	tcase_add_test(c, answers_and_keeps_the_connection);
 	tcase_add_test(c, unknown_paths_and_methods);
 	tcase_add_test(c, error_bodies);
@@ -713,6 +760,7 @@ int main(void)
 	tcase_add_test(c, slow_headers);
 	tcase_add_test(c, slow_bodies);
 	tcase_add_test(c, idle_connections);
+	tcase_add_test(c, answers_that_are_not_taken);
 	tcase_add_test(c, connections_per_address);
 	tcase_add_test(c, addresses_to_listen_on);
 	suite_add_tcase(suite, c);
