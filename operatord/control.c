@@ -57,6 +57,9 @@ void control_close(struct control *c)
 {
 	pool_stop(c->api);
 	pool_stop(c->revoke);
+	/* Kills are through. A queue of ends that each wait for a peer which is gone would outlast the time
+	 * there is to stop: what is left undone, the next start does. */
+	nodes_end(&c->nodes);
 	pool_stop(c->starts);
 	pool_stop(c->ends);
 	feed_stop(c->feed);

@@ -33,6 +33,12 @@ void nodes_close(struct nodes *ns)
 	ns->list = NULL;
 }
 
+void nodes_end(struct nodes *ns)
+{
+	for (size_t i = 0; i < ns->n; i++)
+		peers_end(&ns->list[i].peers);
+}
+
 struct node *nodes_find(const struct nodes *ns, const char *name)
 {
 	for (size_t i = 0; i < ns->n; i++)

@@ -23,6 +23,8 @@ struct nodes {
 int nodes_open(struct nodes *ns, const struct node_conf *conf, size_t n, const struct ocu_identity *id,
                struct ocu_error *err);
 void nodes_close(struct nodes *ns);
+/* Ends the calls under way; new ones are refused from now on. */
+void nodes_end(struct nodes *ns);
 
 /* NULL when no node of this name is configured (any more). */
 struct node *nodes_find(const struct nodes *ns, const char *name);

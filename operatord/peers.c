@@ -53,6 +53,16 @@ int peers_open(struct peers *p, const struct node_conf *conf, const struct ocu_i
 	return 0;
 }
 
+void peers_end(struct peers *p)
+{
+	struct ocu_rpc_client *const all[] = {p->sandboxd, p->brokerd, p->egressd, p->sandboxd_revoke,
+	                                      p->egressd_revoke};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i])
+			ocu_rpc_client_end(all[i]);
+}
+
 void peers_close(struct peers *p)
 {
 	struct ocu_rpc_client **all[] = {&p->sandboxd, &p->brokerd, &p->egressd, &p->sandboxd_revoke,

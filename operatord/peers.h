@@ -31,6 +31,7 @@ struct peers {
 int peers_open(struct peers *p, const struct node_conf *conf, const struct ocu_identity *id,
                struct ocu_error *err);
 void peers_close(struct peers *p);
+void peers_end(struct peers *p); /* ends the calls under way and refuses new ones */
 
 int peers_mount_register(struct peers *p, const struct settings *cfg, const struct session *s,
                          const char *trace, struct ocu_error *err);
