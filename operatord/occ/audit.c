@@ -116,7 +116,9 @@ static void show_report(const struct args *a, int rc, const struct ocu_trail_rep
 	}
 	if (rc && r->bad_record)
 		printf("first bad record: %llu\n", (unsigned long long)r->bad_record);
-	printf("running auditd: %s\n", live);
+	fputs("running auditd: ", stdout);
+	show_text(live);
+	fputs("\n", stdout);
 }
 
 static int load_keys(const struct deployment *d, struct ocu_jwks **keys, struct ocu_error *err)
@@ -194,10 +196,12 @@ static bool matches(const struct args *a, const json_t *event)
 static int put_line(uint64_t number, const char *source, const json_t *event)
 {
 	json_t *j = json_pack("{sI ss sO}", "number", (json_int_t)number, "source", source, "event", event);
-	int rc = j ? json_dumpf(j, stdout, JSON_COMPACT) : -1;
 
+	if (!j)
+		return OCU_E_IO;
+	show_json_line(j);
 	json_decref(j);
-	return rc == 0 && fputs("\n", stdout) >= 0 ? 0 : OCU_E_IO;
+	return ferror(stdout) ? OCU_E_IO : 0;
 }
 
 static int put_row(uint64_t number, const char *source, const json_t *event)
@@ -207,7 +211,9 @@ static int put_row(uint64_t number, const char *source, const json_t *event)
 	char when[32];
 
 	ocu_time_rfc3339((int64_t)ocu_json_int(event, "time", 0), when);
-	printf("%8llu  %s  %-10s", (unsigned long long)number, when, source);
+	printf("%8llu  %s  ", (unsigned long long)number, when);
+	show_text(source);
+	printf("%*s", strlen(source) < 10 ? (int)(10 - strlen(source)) : 0, "");
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		const char *value = ocu_json_str(event, keys[i], "");
 		fputs("  ", stdout);

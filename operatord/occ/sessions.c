@@ -122,10 +122,12 @@ int run_session_destroy(const struct args *a)
 
 	if (on_session(a, "DELETE", "", NULL, false, &reply, &err))
 		return show_error(a, "session destroy", &err);
-	if (a->json)
+	if (a->json) {
 		show_json(reply);
-	else
-		printf("%s ended\n", ocu_json_str(reply, "session_id", ""));
+	} else {
+		show_text(ocu_json_str(reply, "session_id", ""));
+		fputs(" ended\n", stdout);
+	}
 	return OCC_OK;
 }
 

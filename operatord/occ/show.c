@@ -12,6 +12,26 @@
 
 #define CELL_MAX 256
 
+/* The character of a valid sequence of n bytes, when it is of the first 65536; else 0. */
+static unsigned character(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+
+	if (n == 2)
+		return (u[0] & 0x1fu) << 6 | (u[1] & 0x3fu);
+	if (n == 3)
+		return (u[0] & 0xfu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+	return n == 1 ? u[0] : 0;
+}
+
+/* Controls, C1's among them, which terminals obey as they do ESC, and what changes the direction of text or
+ * breaks a line. */
+static bool acts(unsigned c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 static void put_printable(struct ocu_buf *b, const char *s)
 {
 	size_t left = strlen(s);
@@ -19,8 +39,7 @@ static void put_printable(struct ocu_buf *b, const char *s)
 	while (left > 0) {
 		unsigned char c = (unsigned char)*s;
 		size_t n = ocu_utf8_seq(s, left);
-		bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && n == 2 && (unsigned char)s[1] < 0xa0);
-		if (n == 0 || control) {
+		if (n == 0 || (n < 4 && acts(character(s, n)))) {
 			ocu_buf_printf(b, "\\x%02x", c);
 			n = 1;
 		} else {
@@ -114,10 +133,32 @@ void show_object(const struct column *columns, const json_t *object)
 	}
 }
 
+/* Outside of strings JSON has nothing of the kind but line ends, so the escapes leave it what it is. */
+static void dump(const json_t *j, size_t flags)
+{
+	OCU_FREE char *text = json_dumps(j, flags | JSON_ENCODE_ANY);
+	size_t left = text ? strlen(text) : 0, n;
+
+	for (const char *s = text; left > 0; s += n, left -= n) {
+		n = ocu_utf8_seq(s, left);
+		n = n ? n : 1;
+		unsigned c = character(s, n);
+		if (n < 4 && c != '\n' && acts(c))
+			printf("\\u%04x", c);
+		else
+			fwrite(s, 1, n, stdout);
+	}
+	fputs("\n", stdout);
+}
+
 void show_json(const json_t *j)
 {
-	json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
-	fputs("\n", stdout);
+	dump(j, JSON_INDENT(2));
+}
+
+void show_json_line(const json_t *j)
+{
+	dump(j, JSON_COMPACT);
 }
 
 static int exit_code(int code)

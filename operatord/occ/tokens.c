@@ -70,10 +70,12 @@ int run_token_mint(const struct args *a)
 	             &err) ||
 	    hand_out(a, reply, &err))
 		return show_error(a, "token mint", &err);
-	if (a->json)
+	if (a->json) {
 		show_json(reply);
-	else if (!a->out)
-		printf("%s\n", ocu_json_str(reply, "token", ""));
+	} else if (!a->out) {
+		show_text(ocu_json_str(reply, "token", ""));
+		fputs("\n", stdout);
+	}
 	return OCC_OK;
 }
 
