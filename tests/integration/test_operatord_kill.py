@@ -295,3 +295,19 @@ def test_a_client_that_goes_through_sessions_is_held_up(fresh):
     assert refused and refused.data["reason"] == "rate_limited"
     assert live.bash("echo goes on") == "goes on\n"
     eventually(lambda: [e for e in fresh.events(action="session.create") if e["outcome"] != "success"])
+
+
+def test_ends_that_wait_for_a_peer_do_not_hold_up_the_stop(fresh):
+    """Their sessions' files are gone and their sandboxd says nothing: the ends are left to the next start."""
+    stack = fresh
+    for i in range(10):
+        stack.mcp(chat=f"chat-{i}").bash("true")
+    stack.proc["sandboxd"].send_signal(signal.SIGSTOP)
+    try:
+        stack.restart("brokerd")
+        eventually(lambda: any(s["state"] == "ending" for s in stack.sessions()))
+        assert stack.kill("operatord", signal.SIGTERM) == 0
+    finally:
+        stack.proc["sandboxd"].send_signal(signal.SIGCONT)
+    stack.start_one("operatord")
+    eventually(lambda: stack.sessions() == [])
