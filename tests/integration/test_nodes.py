@@ -24,7 +24,7 @@ class Node(Stack):
     """The second node's three daemons, with the first deployment's keys and folders of their own."""
 
     def __init__(self, first):
-        self.first, self.etc, self.proc = first, first.etc, {}
+        self.first, self.etc, self.proc, self.nofile = first, first.etc, {}, {}
         self.dir = first.dir / "b"
         self.dir.mkdir(mode=0o755, exist_ok=True)
         own = {"state_dir": str(self.dir / "state"), "run_dir": str(self.dir / "run")}
