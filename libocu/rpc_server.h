@@ -62,8 +62,8 @@ struct ocu_rpc_server {
 	struct ocu_rpc_server_opts o;
 	nng_socket socket;
 	nng_listener listener;
-	nng_aio *sweeper;      /* looks at the connections once a second */
-	atomic_ullong told_ms; /* when the log last heard of one that was cut off */
+	nng_aio *sweeper;         /* looks at the connections once a second */
+	_Atomic uint64_t told_ms; /* when the log last heard of one that was cut off */
 	struct ocu_rpc_slot *slots;
 	unsigned nslots;
 	pthread_t *workers;
